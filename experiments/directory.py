@@ -1,0 +1,92 @@
+"""A run directory: made anew or found again, never written over.
+
+``config.json`` is written first and says whose run it is.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from experiments.cli import UsageError
+from seqgraph_jax import results
+
+DEFAULT_OUT = Path("checkpoints")
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A run directory and the settings that made it, as in its config.json."""
+
+    path: Path
+    settings: dict[str, Any]
+
+    def arm(self, name: str) -> Path:
+        return self.path / "state" / name
+
+
+def open_directory(
+    experiment: str, out: Path | None, resume: bool, settings: dict[str, Any]
+) -> Directory:
+    """Make a run directory, or with ``resume`` find the one to go on with.
+
+    Raises `UsageError` if the directory holds something else, cannot be written, or
+    was made with other settings.
+    """
+    settings = results.json_value(settings)
+    if resume:
+        path = out or _newest_unfinished(experiment)
+        _check_same_settings(path, settings)
+        return Directory(path, settings)
+    path = out or _new_name(experiment)
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            hint = "; add --resume to go on with it" if _is_run(path) else ""
+            raise UsageError(f"{path} exists and is not empty{hint}")
+        path.mkdir(parents=True, exist_ok=True)
+        results.write_json(path / "config.json", settings)
+    except OSError as error:
+        raise UsageError(f"cannot write to {path}: {error.strerror}") from error
+    return Directory(path, settings)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def _new_name(experiment: str) -> Path:
+    stamp = datetime.now().strftime("%Y-%m-%d_%H%M%S")
+    path = DEFAULT_OUT / experiment / stamp
+    number = 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"{stamp}_{number}")
+    return path
+
+
+def _newest_unfinished(experiment: str) -> Path:
+    parent = DEFAULT_OUT / experiment
+    runs = [
+        path
+        for path in (sorted(parent.iterdir()) if parent.is_dir() else [])
+        if _is_run(path) and not (path / "results.json").exists()
+    ]
+    if not runs:
+        raise UsageError(f"there is no unfinished run in {parent} to resume")
+    return runs[-1]
+
+
+def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
+    if not _is_run(path):
+        raise UsageError(f"{path} holds no run to resume")
+    try:
+        there = results.read_json(path / "config.json")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path / 'config.json'} cannot be read: {error}") from error
+    for name in dict.fromkeys([*there, *settings]):
+        if there.get(name) != settings.get(name):
+            raise UsageError(
+                f"{path} was made with {name} = {there.get(name)}, not "
+                f"{settings.get(name)}: resume with the same settings, or start anew "
+                "in another directory"
+            )

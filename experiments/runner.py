@@ -1,0 +1,241 @@
+"""Train the arms of a comparison into a run directory, test them, and report.
+
+``state/ARM/STEP`` are Orbax checkpoints; ``metrics.jsonl`` grows with every evaluation.
+A resumed run takes everything from its newest checkpoints and ends with the same bits
+as one that was never stopped.
+"""
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+import seqgraph_jax as sg
+from experiments.cli import START, Interrupted, UsageError
+from experiments.directory import Directory
+from seqgraph_jax import checkpoints, reporting, results
+from seqgraph_jax.seeds import abstract_state, first_lanes, iterate_seeds
+
+
+def save_run(directory: Directory, arm: str, run: sg.Run) -> None:
+    """Checkpoint an arm's state, metrics so far and times."""
+    tree = {
+        "state": first_lanes(run.state, len(run.seeds)),
+        "metrics": run.metrics,
+        "seconds": {"compile": np.array(run.compile_s), "train": np.array(run.train_s)},
+    }
+    step = int(run.updates[-1])
+    checkpoints.save(directory.arm(arm), step, tree, directory.settings)
+
+
+def load_run(
+    directory: Directory,
+    arm: str,
+    model: nn.Module,
+    task: Any,
+    config: sg.TrainConfig,
+    seeds: tuple[int, ...],
+    width: int,
+) -> sg.Run | None:
+    """An arm's newest checkpoint as a `Run`, None if there is none.
+
+    Raises `CheckpointError` if it is damaged or of another model.
+    """
+    if not checkpoints.steps(directory.arm(arm)):
+        return None
+    checkpoint = checkpoints.load(directory.arm(arm))
+    like = abstract_state(model, task, config, len(seeds))
+    state = checkpoint.restore("state", like)
+    seconds = checkpoint.under("seconds")
+    return sg.Run(
+        seeds=seeds,
+        config=config,
+        state=state,
+        metrics=checkpoint.under("metrics"),
+        num_params=sg.num_params(like.params) // len(seeds),
+        width=width,
+        num_devices=min(len(seeds), jax.device_count()),
+        compile_s=seconds["compile"].item(),
+        train_s=seconds["train"].item(),
+    )
+
+
+@contextlib.contextmanager
+def _deferred_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list; a second SIGINT interrupts at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _progress() -> Progress:
+    """Bars with updates done, metric, seed updates a second, and time left at most."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[status]}"),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+    )
+
+
+def _show(progress: Progress, bar: TaskID, run: sg.Run) -> None:
+    values = run.metrics[run.config.metric][:, -1]
+    rate = run.updates[-1] * len(run.seeds) / max(run.train_s, 1e-9)
+    converged = int(np.isfinite(run.updates_to_converge).sum())
+    mean = np.mean(values[np.isfinite(values)]) if np.isfinite(values).any() else np.nan
+    status = (
+        f"{run.config.metric} {mean:.4f} converged {converged}/{len(run.seeds)} "
+        f"{rate:,.0f}/s"
+    )
+    progress.update(bar, completed=int(run.updates[-1]), status=status)
+
+
+def train_arms(
+    arms: Mapping[str, nn.Module],
+    task: Any,
+    config: sg.TrainConfig,
+    seeds: tuple[int, ...],
+    width: int,
+    directory: Directory,
+    checkpoint_every: float,
+) -> dict[str, sg.Run]:
+    """Train every arm for all seeds, saving on the way, and return the finished runs.
+
+    Raises `Interrupted` after a SIGINT or SIGTERM, with the state saved, and
+    `UsageError` if a checkpoint cannot be used or the disk cannot be written.
+    """
+    runs: dict[str, sg.Run] = {}
+    try:
+        for arm, model in arms.items():
+            run = load_run(directory, arm, model, task, config, seeds, width)
+            if run is not None:
+                runs[arm] = run
+        results.write_metrics(directory.path / "metrics.jsonl", runs)
+        with _deferred_signals() as received, _progress() as progress:
+            bars = {
+                arm: progress.add_task(arm, total=config.updates, status="waiting")
+                for arm in arms
+            }
+            for arm, model in arms.items():
+                run, bar = runs.get(arm), bars[arm]
+                progress.update(bar, status="compiling")
+                saved_at = time.monotonic()
+                later = iterate_seeds(model, task, config, seeds, width, run)
+                for run in later:
+                    _show(progress, bar, run)
+                    _append_metrics(directory, arm, run)
+                    due = time.monotonic() - saved_at >= checkpoint_every
+                    if due or received or run.finished:
+                        save_run(directory, arm, run)
+                        saved_at = time.monotonic()
+                    if received:
+                        raise Interrupted(received[0], directory.path)
+                assert run is not None  # the iterator yields, or the run was loaded
+                runs[arm] = replace(run, state=first_lanes(run.state, len(seeds)))
+                _show(progress, bar, runs[arm])
+                progress.stop_task(bar)
+    except checkpoints.CheckpointError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {directory.path}: {error.strerror or error}; what was "
+            "saved before is kept, and --resume goes on from there"
+        ) from error
+    return {arm: runs[arm] for arm in arms}
+
+
+def _append_metrics(directory: Directory, arm: str, run: sg.Run) -> None:
+    rows = results.metric_rows(arm, run, since=len(run.updates) - 1)
+    with open(directory.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+        file.writelines(results.dumps(row) + "\n" for row in rows)
+
+
+def test_arms(
+    arms: Mapping[str, nn.Module], task: Any, runs: Mapping[str, sg.Run]
+) -> dict[str, sg.Run]:
+    """Judge every trained network on the task's test sets: ``accuracy_on_NAME``."""
+    test_sets = jax.jit(task.test_sets)()
+    judge = jax.jit(jax.vmap(task.metrics, in_axes=(0, None)))
+    tested = {}
+    console = Console(stderr=True)
+    for arm, run in runs.items():
+        final = {}
+        for name, batch in test_sets.items():
+            size = len(batch.targets)
+            with console.status(f"{arm}: testing on {size:,} examples ({name})"):
+                outputs = sg.apply_seeds(
+                    arms[arm], run.state.params, batch.inputs, run.width
+                )
+            accuracy = judge(outputs, batch.targets)["accuracy"]
+            final[f"accuracy_on_{name}"] = np.asarray(accuracy, np.float64)
+        tested[arm] = replace(run, final=final)
+    return tested
+
+
+def finish(
+    runs: Mapping[str, sg.Run], directory: Directory, setup_s: float, **report: Any
+) -> None:
+    """Write the report, and print its table, its verdicts and where it is."""
+    timing = {
+        "setup_s": setup_s,
+        "compile_s": sum(run.compile_s for run in runs.values()),
+        "train_s": sum(run.train_s for run in runs.values()),
+        "total_s": time.perf_counter() - START,
+    }
+    try:
+        comparisons = sg.report(
+            runs,
+            directory.path,
+            config=directory.settings,
+            timing=timing,
+            **report,
+        )
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {directory.path}: {error.strerror or error}"
+        ) from error
+    console = Console(highlight=False)
+    summary = reporting.summary_table(runs)
+    console.print(_rich_table(summary), soft_wrap=True)
+    for sentence in reporting.warnings(runs):
+        console.print(f"Note: {sentence}", soft_wrap=True)
+    for pair in comparisons[0].pairs:
+        console.print(f"Verdict: {pair.verdict}", soft_wrap=True)
+    console.print(f"Report: {directory.path / 'report.html'}", soft_wrap=True)
+
+
+def _rich_table(table: reporting.Table) -> Table:
+    shown = Table(box=box.SIMPLE, caption=table.caption, caption_justify="left")
+    for i, name in enumerate(table.header):
+        shown.add_column(name, justify="left" if i == 0 else "right")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown

@@ -1,0 +1,117 @@
+"""Pictures of runs; the only module that imports matplotlib, which takes a second.
+
+Figures are made without pyplot: no global state, no window, no backend to choose.
+"""
+
+import io
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seqgraph_jax import statistics
+from seqgraph_jax.runs import Run
+
+#: Okabe and Ito's colours, which colour-blind readers can tell apart, and markers.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+#: Axis labels of the metrics; a metric without one is labelled with its name.
+LABELS = {
+    "loss": "loss on the evaluation set (nats)",
+    "train_loss": "training loss (nats)",
+    "accuracy": "accuracy on the evaluation set (%)",
+}
+
+
+def plot_curves(
+    axes: Axes, runs: Mapping[str, Run], metric: str, scale: float = 1.0
+) -> None:
+    """Draw a metric against updates: every seed thin, the mean thick, and its band."""
+    for (arm, run), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
+        curves = scale * run.metrics[metric]
+        axes.plot(run.updates, curves.T, color=colour, linewidth=0.5, alpha=0.45)
+        low, high = statistics.mean_band(curves)
+        axes.fill_between(run.updates, low, high, color=colour, alpha=0.2, linewidth=0)
+        exists = np.isfinite(curves)
+        mean = np.where(exists, curves, 0).sum(0) / np.maximum(exists.sum(0), 1)
+        mean[~exists.any(axis=0)] = np.nan
+        num_diverged = int(run.diverged.sum())
+        label = f"{arm} ({num_diverged} diverged)" if num_diverged else arm
+        axes.plot(run.updates, mean, color=colour, linewidth=2, label=label)
+    axes.set_xlabel("updates")
+    axes.set_ylabel(LABELS.get(metric, metric))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
+    """Draw updates until convergence, a point per seed; a line joins its points."""
+    values = np.array([run.updates_to_converge for run in runs.values()])  # [A, S]
+    positions = np.arange(len(runs))
+    # Equal values would hide one another: move each seed a little, always alike.
+    shifts = np.linspace(-0.12, 0.12, values.shape[1]) if values.shape[1] > 1 else [0.0]
+    for seed_values, shift in zip(values.T, shifts, strict=True):
+        axes.plot(positions + shift, seed_values, color="#888888", lw=0.5, alpha=0.6)
+    for a, (arm, run) in enumerate(runs.items()):
+        colour, marker = COLOURS[a % len(COLOURS)], MARKERS[a % len(MARKERS)]
+        axes.scatter(a + np.array(shifts), values[a], s=18, color=colour, marker=marker)
+        s = statistics.summarize(values[a])
+        if s.n:
+            reach = np.abs(np.array([s.ci95]).T - s.mean) if s.n > 1 else None
+            axes.errorbar(
+                a + 0.26, s.mean, reach, fmt=marker, color=colour, capsize=4, lw=2
+            )
+        if s.num_missing:
+            note = f"{s.num_missing} never"
+            axes.annotate(note, (a, 1), xycoords=("data", "axes fraction"), ha="center")
+        del arm, run
+    axes.set_xticks(positions, list(runs))
+    axes.set_xlim(-0.5, len(runs) - 0.3)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("arm")
+    axes.set_ylabel("updates until convergence")
+    axes.grid(alpha=0.25, axis="y")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def plot_runs(runs: Mapping[str, Run], baseline_accuracy: float | None) -> Figure:
+    """Loss and accuracy against updates, and updates until convergence."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
+    loss, accuracy, convergence = figure.subplots(1, 3, width_ratios=(3, 3, 2))
+    plot_curves(loss, runs, "loss")
+    lowest = min(np.nanmin(run.metrics["loss"], initial=1.0) for run in runs.values())
+    if lowest > 0:
+        loss.set_yscale("log")
+    plot_curves(accuracy, runs, "accuracy", scale=100)
+    if baseline_accuracy is not None:
+        accuracy.axhline(100 * baseline_accuracy, color="#444444", ls=":", lw=1)
+        accuracy.annotate(
+            "most frequent label",
+            (1, 100 * baseline_accuracy),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize="small",
+        )
+    num_seeds = len(next(iter(runs.values())).seeds)
+    accuracy.legend(
+        loc="center right",
+        title=f"mean of {num_seeds} seeds\nand its 95 % interval",
+        frameon=False,
+    )
+    plot_convergence(convergence, runs)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG text, the same for the same figure."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "seqgraph_jax"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

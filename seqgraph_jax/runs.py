@@ -1,0 +1,84 @@
+"""The record of a training run over many seeds, and what is read off it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from seqgraph_jax.training import TrainConfig, TrainState
+
+
+@dataclass(frozen=True)
+class Run:
+    """Training of one network for S seeds, up to some evaluation.
+
+    ``metrics[name]`` is ``[S, K]``, a row per seed of ``seeds``, a column per
+    evaluation of ``updates [K]``; leaves of ``state`` have a leading axis S. ``final``
+    holds what was measured after training, ``[S]`` by name. ``width`` and
+    ``num_devices`` say how the seeds were laid out. Times are in seconds.
+    """
+
+    seeds: tuple[int, ...]
+    config: TrainConfig
+    state: TrainState
+    metrics: dict[str, np.ndarray]
+    num_params: int
+    width: int
+    num_devices: int
+    compile_s: float = 0.0
+    train_s: float = 0.0
+    final: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def updates(self) -> np.ndarray:
+        """Updates done at each evaluation, ``[K]``."""
+        num_evaluations = next(iter(self.metrics.values())).shape[1]
+        return self.config.eval_every * np.arange(1, num_evaluations + 1)
+
+    @property
+    def updates_to_converge(self) -> np.ndarray:
+        """Updates at each seed's convergence, ``[S]``; NaN where there was none.
+
+        The first evaluation from which the metric stays at its threshold or above for
+        ``patience`` evaluations.
+        """
+        above = self.metrics[self.config.metric] >= self.config.threshold
+        patience = self.config.patience
+        converged_at = np.full(len(self.seeds), np.nan)
+        if above.shape[1] >= patience:
+            windows = np.lib.stride_tricks.sliding_window_view(above, patience, axis=1)
+            holds = np.asarray(windows.all(axis=-1))
+            first = holds.argmax(axis=1)
+            converged_at = np.where(holds.any(axis=1), self.updates[first], np.nan)
+        return converged_at
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Seeds with a value that is not finite at any evaluation, ``[S]`` bool."""
+        exists = [np.isfinite(metric).all(axis=1) for metric in self.metrics.values()]
+        return ~np.all(exists, axis=0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training is over: all updates done, or stopped early."""
+        if len(self.updates) >= self.config.num_evaluations:
+            return True
+        settled = ~np.isnan(self.updates_to_converge) | self.diverged
+        return self.config.early_stop and bool(settled.all())
+
+    def values(self, metric: str) -> np.ndarray:
+        """One number per seed, ``[S]``; `value_names` lists what there is.
+
+        A metric stands for its last value. Raises `KeyError` for an unknown one.
+        """
+        if metric == "updates_to_converge":
+            return self.updates_to_converge
+        if metric in self.final:
+            return self.final[metric]
+        if metric in self.metrics:
+            return self.metrics[metric][:, -1]
+        raise KeyError(f"no metric {metric!r}; there are {', '.join(self.value_names)}")
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names that `values` takes."""
+        return (*self.metrics, *self.final, "updates_to_converge")
