@@ -68,8 +68,9 @@ def summary_table(runs: Mapping[str, Run]) -> Table:
     names = _accuracies(next(iter(runs.values())))
     labels = ["parameters"]
     for name in names:
-        labels += [name.replace("_", " "), "  SD"]
-    labels += ["seeds converged", "updates to converge", "  SD", "  95 % interval"]
+        labels += [name.replace("_", " "), "– its SD"]
+    labels += ["seeds converged", "updates to converge", "– its SD"]
+    labels += ["– its 95 % interval"]
     labels += ["updates done", "seconds of training"]
     columns = []
     for run in runs.values():

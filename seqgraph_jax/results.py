@@ -102,7 +102,7 @@ def environment(runs: Mapping[str, Run]) -> dict[str, Any]:
 def _git_commit() -> str | None:
     here = Path(__file__).parent
     try:
-        command = ["git", "-C", str(here), "rev-parse", "HEAD"]
+        command = ["git", "-C", str(here), "rev-parse", "--verify", "HEAD"]
         answer = subprocess.run(command, capture_output=True, text=True, timeout=5)
     except (OSError, subprocess.TimeoutExpired):
         return None
