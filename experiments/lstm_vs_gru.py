@@ -108,6 +108,8 @@ def configure(argv: Sequence[str]) -> Config:
     for name in ("hidden", "embedding"):
         if getattr(config, name) < 1:
             raise UsageError(f"--{name} must be 1 or more, not {getattr(config, name)}")
+    if config.train.metric != "accuracy":
+        raise UsageError(f"--metric must be accuracy, not {config.train.metric}")
     if config.run.checkpoint_every < 0:
         raise UsageError("--checkpoint-every must be 0 seconds or more")
     if len(config.cells) < 2 or len(set(config.cells)) < len(config.cells):

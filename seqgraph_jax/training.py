@@ -63,9 +63,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if (field.type is int and value < 1) or (
-                field.name in POSITIVE and value <= 0
-            ):
+            counts = field.type is int
+            if (counts or field.name in POSITIVE) and not value > 0:
                 raise ValueError(f"{field.name} must be above 0, not {value}")
         if self.updates % self.eval_every:
             raise ValueError(
@@ -174,6 +173,9 @@ def advance(
     )
     outputs = model.apply({"params": state.params}, evaluation.inputs)
     metrics = task.metrics(outputs, evaluation.targets)
+    if config.metric not in metrics:
+        known = ", ".join(metrics)
+        raise ValueError(f"metric {config.metric!r} is unknown: the task has {known}")
     value = metrics[config.metric]
     best = jax.tree.map(
         lambda new, old: jnp.where(value > state.best.value, new, old),

@@ -1,0 +1,73 @@
+"""Imports run one way, and the heavy ones wait until they are needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "seqgraph_jax"
+
+#: From the bottom up: a module may import those before it, and no other.
+ORDER = (
+    *("steps", "cells", "recurrent", "networks"),
+    *("binary", "tasks"),
+    *("training", "runs", "seeds"),
+    *("statistics", "results", "plots", "reporting", "checkpoints"),
+)
+APART = {
+    "tasks": {"cells", "recurrent", "networks"},
+    "training": {"cells", "recurrent", "networks", "tasks"},
+    "statistics": set(ORDER),
+    "checkpoints": set(ORDER),
+}
+
+
+def imported(path):
+    """Modules of the package that a module imports, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "seqgraph_jax":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            if node.module.startswith("seqgraph_jax."):
+                yield node.module.split(".")[1]
+            assert not node.level, f"{path}: imports are absolute"
+            assert not node.module.startswith("experiments")
+
+
+def test_the_order_names_every_module():
+    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    assert modules == set(ORDER)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", ORDER)
+def test_imports_run_one_way(name):
+    below = set(ORDER[: ORDER.index(name)]) - APART.get(name, set())
+    assert set(imported(PACKAGE / f"{name}.py")) <= below
+
+
+def test_modules_are_short():
+    for path in PACKAGE.glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 300, path
+
+
+def test_heavy_libraries_are_not_imported_with_the_package():
+    program = (
+        "import sys, seqgraph_jax; "
+        "print([m for m in ('matplotlib', 'orbax', 'scipy.stats', 'rich', 'tyro',"
+        " 'jinja2', 'jraph') if m in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+def test_public_names_exist_and_are_documented():
+    import seqgraph_jax as sg
+
+    for name in sg.__all__:
+        value = getattr(sg, name)
+        assert getattr(value, "__doc__", None), name

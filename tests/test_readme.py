@@ -1,0 +1,61 @@
+"""Every command and every example in README and docs runs as it stands there."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from experiments.cli import run_main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language):
+    """Contents of the fenced blocks of a language, over all pages."""
+    for page in PAGES:
+        yield from re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+
+
+def commands():
+    """Arguments of every `python -m experiments...` in a shell block, once each."""
+    found = {}
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            match = re.search(r"python3? -m (experiments\.\w+)(.*?)(&&|#|$)", line)
+            if match:
+                found[match[1] + match[2].rstrip()] = (match[1], shlex.split(match[2]))
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_run(command, tmp_path, monkeypatch):
+    module, argv = commands()[command]
+    monkeypatch.chdir(tmp_path)
+    argv = [word for word in argv if word != "--resume"]
+    argv += ["--smoke", "--no-compilation-cache"]
+    assert run_main(importlib.import_module(module).main, module, argv) == 0
+
+
+def test_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    examples = list(blocks("python"))
+    assert examples
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), {})
+
+
+def test_the_first_two_commands_set_everything_up():
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line]
+    for line in lines[:2]:
+        assert line.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    assert "experiments.lstm_vs_gru" in lines[0]
+    assert "pytest" in lines[1]
+
+
+def test_pictures_exist():
+    for page in PAGES:
+        for target in re.findall(r"!\[.*?\]\((.*?)\)", page.read_text()):
+            assert (page.parent / target).exists(), target

@@ -1,0 +1,225 @@
+"""Many seeds: same bits in any company, resume, convergence, divergence."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqgraph_jax as sg
+from seqgraph_jax import seeds as seeds_module
+from seqgraph_jax import training
+from seqgraph_jax.seeds import abstract_state, first_lanes, iterate_seeds
+from seqgraph_jax.tasks import RandomCombinations
+
+from .test_training import CONFIG, MODEL, TASK, bits_equal
+
+
+def row(run, seed):
+    """A seed's metrics and state."""
+    s = run.seeds.index(seed)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[s], (run.metrics, run.state))
+
+
+@pytest.mark.smoke
+def test_many_seeds_equal_single_runs():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [3, 1, 4], width=2)
+    for seed in (3, 1, 4):
+        state, metrics = jax.jit(partial(sg.train, MODEL, TASK, CONFIG))(
+            jax.random.key(seed)
+        )
+        chex.assert_trees_all_close(row(run, seed), (metrics, state), atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_a_seed_has_the_same_bits_in_any_company(width):
+    # Other neighbours, another lane, and one device (a seed alone) or two.
+    runs = [
+        sg.train_seeds(MODEL, TASK, CONFIG, seeds, width)
+        for seeds in ([5], [9, 5], [1, 2, 5, 8, 9])
+    ]
+    assert [run.num_devices for run in runs] == [1, 2, 2]
+    for run in runs[1:]:
+        bits_equal(row(run, 5), row(runs[0], 5))
+
+
+def test_width_one_has_the_bits_of_a_single_run():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [5], width=1)
+    state, metrics = jax.jit(partial(sg.train, MODEL, TASK, CONFIG))(jax.random.key(5))
+    chex.assert_trees_all_close(row(run, 5), (metrics, state), atol=1e-6)
+
+
+def test_seeds_differ_from_each_other():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [0, 1, 500])
+    assert len(set(run.metrics["loss"][:, -1].tolist())) == 3
+
+
+@pytest.mark.parametrize("stop_after", [1, 3])
+def test_resuming_equals_never_stopping_bit_for_bit(stop_after):
+    seeds = [2, 7, 1]
+    whole = sg.train_seeds(MODEL, TASK, CONFIG, seeds, width=1)
+    partial_run = None
+    for k, run in enumerate(
+        iterate_seeds(MODEL, TASK, CONFIG, seeds, width=1), start=1
+    ):
+        if k == stop_after:
+            partial_run = replace(run, state=first_lanes(run.state, len(seeds)))
+            break
+    *_, resumed = iterate_seeds(MODEL, TASK, CONFIG, seeds, 1, resume=partial_run)
+    bits_equal(resumed.metrics, whole.metrics)
+    bits_equal(first_lanes(resumed.state, 3), whole.state)
+
+
+def test_resuming_a_finished_run_does_nothing():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [2, 7])
+    assert list(iterate_seeds(MODEL, TASK, CONFIG, [2, 7], resume=run)) == []
+
+
+def test_the_program_needs_no_communication():
+    mesh = seeds_module.seed_mesh(4)
+    assert mesh.size == 2
+    keys = seeds_module.fill_lanes(
+        jax.vmap(jax.random.key)(np.arange(4, dtype=np.uint32)), mesh, 1
+    )
+    train = seeds_module.map_seeds(
+        lambda _, key: sg.train(MODEL, TASK, CONFIG, key), mesh, 1
+    )
+    program = train.lower(None, keys).compile().as_text()
+    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+        assert collective not in program
+
+
+def test_abstract_state_is_the_state_of_a_run():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [2, 7, 9])
+    like = abstract_state(MODEL, TASK, CONFIG, 3)
+    chex.assert_trees_all_equal_shapes_and_dtypes(like, run.state)
+
+
+def made_run(accuracy, **config):
+    accuracy = np.array(accuracy, np.float32)
+    settings = {"updates": 60, "eval_every": 10, "patience": 2, **config}
+    return sg.Run(
+        seeds=tuple(range(len(accuracy))),
+        config=sg.TrainConfig(**settings),
+        state=None,
+        metrics={
+            "accuracy": accuracy,
+            "loss": np.where(np.isnan(accuracy), accuracy, 1),
+        },
+        num_params=1,
+        width=1,
+        num_devices=1,
+    )
+
+
+NAN = float("nan")
+
+
+def test_convergence_is_the_start_of_the_first_streak():
+    run = made_run(
+        [
+            [0.5, 1.0, 0.9, 1.0, 1.0],  # one good evaluation is not a streak
+            [1.0, 1.0, 0.9, 0.9, 0.9],  # the first streak counts
+            [0.5, 0.9, 0.9, 0.9, 1.0],  # not long enough yet
+            [0.5, 1.0, NAN, NAN, NAN],  # diverged
+        ]
+    )
+    np.testing.assert_array_equal(run.updates_to_converge, [40, 10, NAN, NAN])
+    assert run.diverged.tolist() == [False, False, False, True]
+    assert not run.finished
+
+
+def test_a_run_is_finished_once_every_seed_converged_or_diverged():
+    curves = [[1.0, 1.0, 1.0], [0.5, NAN, NAN]]
+    assert made_run(curves).finished
+    assert not made_run(curves, early_stop=False).finished
+    assert not made_run([*curves, [0.5, 0.5, 1.0]]).finished
+    assert made_run([[0.1] * 6]).finished  # all updates done
+
+
+def test_training_stops_early_and_no_earlier():
+    config = replace(CONFIG, threshold=0.2, patience=2, updates=200)
+    run = sg.train_seeds(MODEL, TASK, config, [0, 1])
+    assert run.finished
+    assert len(run.updates) < 20
+    shorter = replace(run, metrics={k: m[:, :-1] for k, m in run.metrics.items()})
+    assert not shorter.finished
+    everything = sg.train_seeds(MODEL, TASK, replace(config, early_stop=False), [0, 1])
+    assert len(everything.updates) == 20
+    for name, metric in run.metrics.items():
+        bits_equal(metric, everything.metrics[name][:, : len(run.updates)])
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Fragile:
+    """A task whose loss is NaN for networks that prefer class 0, so for some seeds."""
+
+    inner = RandomCombinations(4)
+
+    def sample(self, key, batch_size):
+        return self.inner.sample(key, batch_size)
+
+    def metrics(self, logits, targets):
+        metrics = self.inner.metrics(logits, targets)
+        broken = logits[:, 0].mean() > logits.mean()
+        return {name: jnp.where(broken, jnp.nan, m) for name, m in metrics.items()}
+
+
+def test_a_diverging_seed_is_kept_counted_and_harms_no_other():
+    config = replace(CONFIG, learning_rate=1e-4)
+    seeds = list(range(6))
+    run = sg.train_seeds(MODEL, Fragile(), config, seeds, width=2)
+    broken = run.diverged
+    assert 0 < broken.sum() < 6
+    assert np.isnan(run.values("accuracy")[broken]).all()
+    assert np.isnan(run.updates_to_converge[broken]).all()
+    healthy = [seed for seed, b in zip(seeds, broken, strict=True) if not b]
+    alone = sg.train_seeds(MODEL, Fragile(), config, healthy, width=2)
+    for seed in healthy:
+        bits_equal(row(run, seed), row(alone, seed))
+    summary = sg.compare({"a": run, "b": run}, "accuracy").summaries["a"]
+    assert summary.num_missing == broken.sum()
+
+
+def test_apply_seeds_equals_each_network_alone():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [2, 7, 9])
+    inputs = TASK.sample(jax.random.key(0), 50).inputs
+    outputs = sg.apply_seeds(MODEL, run.state.params, inputs, batch_size=16)
+    for s in range(3):
+        params = jax.tree.map(lambda leaf, s=s: leaf[s], run.state.params)
+        alone = MODEL.apply({"params": params}, inputs)
+        chex.assert_trees_all_close(outputs[s], np.asarray(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ([], "at least one"),
+        ([3, 1, 3], "seed 3 is given more than once"),
+        ([-1], "seed -1 is outside"),
+        ([2**32], "seed 4294967296 is outside"),
+    ],
+)
+def test_impossible_seeds_raise(seeds, message):
+    with pytest.raises(ValueError, match=message):
+        sg.train_seeds(MODEL, TASK, CONFIG, seeds)
+
+
+def test_an_impossible_width_raises():
+    with pytest.raises(ValueError, match="seed_width must be 1 or more"):
+        sg.train_seeds(MODEL, TASK, CONFIG, [1], width=0)
+
+
+def test_unknown_metric_is_answered_with_the_known_ones():
+    run = made_run([[0.5]])
+    with pytest.raises(KeyError, match="there are accuracy, loss, updates_to_converge"):
+        run.values("speed")
+
+
+def test_large_seeds_are_not_confused():
+    keys = [training.jax.random.key(np.uint32(s)) for s in (0, 2**32 - 1)]
+    assert not jnp.array_equal(*(jax.random.key_data(k) for k in keys))

@@ -1,0 +1,189 @@
+"""Intervals, tests and verdicts: by hand, against SciPy, and their words."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from seqgraph_jax import statistics
+from seqgraph_jax.statistics import compare
+
+NAN = float("nan")
+differences = st.lists(
+    st.floats(-100, 100).map(lambda x: round(x, 2)), min_size=1, max_size=9
+)
+
+
+@pytest.mark.smoke
+def test_summary_by_hand():
+    s = statistics.summarize([2.0, 4.0, NAN, 9.0, math.inf])
+    assert (s.n, s.num_missing, s.mean) == (3, 2, 5.0)
+    assert s.sd == pytest.approx(math.sqrt((9 + 1 + 16) / 2))
+    assert s.sd_population == pytest.approx(math.sqrt((9 + 1 + 16) / 3))
+    assert math.isnan(s.per_seed[2])
+
+
+def test_summary_of_too_few_values():
+    empty, single = statistics.summarize([NAN]), statistics.summarize([3.0])
+    assert empty.n == 0
+    assert math.isnan(empty.mean)
+    assert single.mean == 3.0
+    assert math.isnan(single.sd)
+    assert math.isnan(single.ci95[0])
+    assert statistics.summarize([1.0] * 16).ci95 == (1.0, 1.0)
+
+
+def test_interval_covers_the_mean_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(100):
+        low, high = statistics.bootstrap_interval(rng.exponential(size=30))
+        covered += low <= 1.0 <= high
+    assert 85 <= covered <= 99
+
+
+def test_interval_is_the_same_every_time_and_shifts_with_the_values():
+    values = np.random.default_rng(2).normal(size=12)
+    low, high = statistics.bootstrap_interval(values)
+    assert (low, high) == statistics.bootstrap_interval(values)
+    shifted = statistics.bootstrap_interval(values + 10)
+    assert shifted == pytest.approx((low + 10, high + 10))
+
+
+def test_sign_flip_by_hand():
+    # Of the 8 sign patterns of 1, 2, 4 only +++ and --- reach a sum of 7.
+    assert statistics.sign_flip_test([1, 2, 4])[0] == 2 / 8
+    # |1 + 2 - 4| = 1 is reached or exceeded by every pattern.
+    assert statistics.sign_flip_test([1, 2, -4])[0] == 1
+    assert statistics.sign_flip_test([0, 0, 0])[0] == 1
+    assert statistics.sign_flip_test([5, 0, 0])[0] == 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(differences)
+def test_sign_flip_equals_enumeration_and_is_symmetric(values):
+    p, _ = statistics.sign_flip_test(values)
+    sums = [
+        abs(np.dot(signs, values))
+        for signs in itertools.product((1, -1), repeat=len(values))
+    ]
+    expected = np.mean([s >= abs(sum(values)) - 1e-9 for s in sums])
+    assert p == pytest.approx(expected)
+    assert p == statistics.sign_flip_test([-v for v in values])[0]
+
+
+def test_sign_flip_equals_scipy():
+    values = np.random.default_rng(3).normal(0.5, 1, 10)
+    theirs = stats.permutation_test(
+        (values,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    assert statistics.sign_flip_test(values)[0] == pytest.approx(theirs.pvalue)
+
+
+def test_drawn_sign_flips_agree_with_the_normal_limit():
+    values = np.random.default_rng(4).normal(0.2, 1, 100)
+    p, name = statistics.sign_flip_test(values)
+    z = values.sum() / np.sqrt((values**2).sum())
+    assert p == pytest.approx(2 * stats.norm.sf(abs(z)), rel=0.1)
+    assert "100,000 draws" in name
+    assert statistics.sign_flip_test(np.ones(30))[0] == pytest.approx(1 / 100_001)
+
+
+def test_holm_by_hand():
+    assert statistics.holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx(
+        [0.06, 0.03, 0.06, 0.02]
+    )
+    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert statistics.holm([0.03]) == [0.03]
+
+
+def test_verdict_of_three_seeds_says_what_they_cannot_do():
+    [c] = compare({"gru": [1, 2, 3], "lstm": [4, 6, 9]}, "updates")
+    assert c.difference == pytest.approx(-13 / 3)
+    assert "3 seeds cannot reach p < 0.05 with this test" in c.verdict
+    assert "(smallest possible p = 0.25); 6 can." in c.verdict
+
+
+def test_verdict_claims_a_difference_that_is_there():
+    b = np.arange(8.0)
+    words = ("converges earlier than", "converges later than")
+    [c] = compare({"a": b + 2 + b / 10, "b": b}, "m", words=words, unit="updates")
+    assert c.p_value == 2 / 2**8
+    assert c.verdict.startswith(
+        "a converges later than b by 2.35 updates on average (p"
+    )
+    [c] = compare({"b": b, "a": b + 2 + b / 10}, "m", words=words, unit="updates")
+    assert c.verdict.startswith("b converges earlier than a by 2.35 updates")
+
+
+def test_verdict_of_noise_claims_nothing():
+    rng = np.random.default_rng(5)
+    [c] = compare({"a": rng.normal(size=10), "b": rng.normal(size=10)}, "m")
+    assert c.p_value > 0.05
+    assert "do not tell from chance" in c.verdict
+
+
+def test_verdict_where_test_and_interval_disagree():
+    [c] = compare({"a": [0, 0, 0, 0, 0, 0, 9, 8, 7, 9, 6], "b": [0] * 10 + [1]}, "m")
+    assert c.p_value > 0.05
+    assert c.ci95[0] > 0
+    assert "disagree, so no claim is made" in c.verdict
+
+
+def test_verdict_of_equal_arms():
+    [c] = compare({"a": [1.0] * 7, "b": [1.0] * 7}, "accuracy")
+    assert c.verdict == "a and b do not differ on average over 7 seeds."
+    assert c.p_value == 1
+
+
+def test_every_pair_is_compared_and_corrected():
+    rng = np.random.default_rng(6)
+    arms = {name: rng.normal(k, 1, 9) for k, name in enumerate("abc")}
+    found = compare(arms, "m")
+    assert [(c.a, c.b) for c in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert [c.p_holm for c in found] == statistics.holm([c.p_value for c in found])
+    few = compare({name: values[:6] for name, values in arms.items()}, "m")
+    assert (
+        "after Holm's correction (smallest possible p = 0.094); 7 can."
+        in few[0].verdict
+    )
+
+
+def test_missing_values_are_left_out_aloud_or_counted_as_a_bound():
+    arms = {"a": [1.0, NAN, 3.0], "b": [2.0, 5.0, 5.0]}
+    [left_out] = compare(arms, "m")
+    assert left_out.num_pairs == 2
+    assert left_out.difference == -1.5
+    assert "Left out: seeds without a value in both (1 of a)." in left_out.verdict
+    [counted] = compare(arms, "m", missing_as=9.0)
+    assert counted.num_pairs == 3
+    assert counted.difference == pytest.approx(1 / 3)
+    assert "(1 of a) are counted as 9, a lower bound." in counted.verdict
+
+
+def test_nothing_is_compared_where_no_value_exists():
+    [c] = compare({"a": [NAN] * 8, "b": [NAN] * 8}, "m", missing_as=9.0)
+    assert math.isnan(c.difference)
+    assert "none are compared" in c.verdict
+
+
+@pytest.mark.parametrize("arms", [{"a": [1.0]}, {"a": [1.0], "b": [1.0, 2.0]}])
+def test_arms_that_cannot_be_paired_raise(arms):
+    with pytest.raises(ValueError, match="same seeds"):
+        compare(arms, "m")
+
+
+def test_band_of_the_mean_leaves_missing_values_out():
+    rng = np.random.default_rng(7)
+    curves = rng.normal([0, 10, 20], size=(12, 3))
+    curves[0, 1], curves[:, 2] = NAN, NAN
+    low, high = statistics.mean_band(curves)
+    assert low[0] < curves[:, 0].mean() < high[0]
+    assert low[1] < np.nanmean(curves[:, 1]) < high[1]
+    assert np.isnan([low[2], high[2]]).all()
+    spread = curves[:, 0].std() / np.sqrt(12)
+    assert high[0] - low[0] == pytest.approx(2 * 1.96 * spread, rel=0.1)

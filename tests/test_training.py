@@ -1,0 +1,169 @@
+"""One run: its update, its randomness, its best parameters, its compilations."""
+
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqgraph_jax as sg
+from seqgraph_jax import training
+from seqgraph_jax.tasks import RandomCombinations
+
+TASK = RandomCombinations(4)
+MODEL = sg.SequenceClassifier("gru", features=6, num_symbols=4, num_classes=4)
+CONFIG = sg.TrainConfig(
+    updates=40, eval_every=10, batch_size=8, eval_size=32, learning_rate=1e-2
+)
+
+
+def bits_equal(one, two):
+    """Same bits, NaN included."""
+    chex.assert_trees_all_equal_shapes_and_dtypes(one, two)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+@pytest.mark.smoke
+def test_two_updates_equal_adam_in_numpy():
+    # Clipping to a small norm, then Kingma and Ba's algorithm 1 with bias correction.
+    config = sg.TrainConfig(
+        updates=2, eval_every=1, batch_size=8, eval_size=8, max_norm=0.05
+    )
+    key = jax.random.key(3)
+    state = training.init(MODEL, TASK, config, key)
+    flat, unflatten = jax.flatten_util.ravel_pytree(state.params)
+    params = np.asarray(flat, np.float64)
+    mean, square = np.zeros_like(params), np.zeros_like(params)
+    for step in (1, 2):
+        data_key = jax.random.fold_in(jax.random.fold_in(key, 1), step - 1)
+        batch = TASK.sample(data_key, 8)
+
+        def loss(flat, batch=batch):
+            logits = MODEL.apply({"params": unflatten(flat)}, batch.inputs)
+            log_probs = jax.nn.log_softmax(logits)
+            return -jnp.take_along_axis(log_probs, batch.targets[:, None], 1).mean()
+
+        grad = np.asarray(jax.grad(loss)(jnp.asarray(params, jnp.float32)), np.float64)
+        assert np.linalg.norm(grad) > 0.05
+        grad *= 0.05 / np.linalg.norm(grad)
+        mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad**2
+        corrected = mean / (1 - 0.9**step), square / (1 - 0.999**step)
+        params -= config.learning_rate * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
+        state, _ = training.update(MODEL, TASK, config, key, state)
+    ours = jax.flatten_util.ravel_pytree(state.params)[0]
+    # Where a gradient is near 0 Adam divides noise by noise: compare in absolute terms.
+    chex.assert_trees_all_close(ours, params.astype(np.float32), atol=2e-5)
+
+
+def test_a_short_run_is_the_beginning_of_a_long_one():
+    key = jax.random.key(1)
+    short = sg.TrainConfig(**{**vars(CONFIG), "updates": 20})
+    _, long_metrics = jax.jit(partial(sg.train, MODEL, TASK, CONFIG))(key)
+    _, short_metrics = jax.jit(partial(sg.train, MODEL, TASK, short))(key)
+    bits_equal(short_metrics, jax.tree.map(lambda m: m[:2], long_metrics))
+
+
+def test_train_is_a_loop_of_advance_and_compiles_it_once():
+    key = jax.random.key(2)
+    evaluation = training.eval_batch(TASK, CONFIG)
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def advance(state):
+        return training.advance(MODEL, TASK, CONFIG, key, evaluation, state)
+
+    state, history = training.init(MODEL, TASK, CONFIG, key), []
+    for _ in range(CONFIG.num_evaluations):
+        state, metrics = advance(state)
+        history.append(metrics)
+    whole_state, whole = jax.jit(partial(sg.train, MODEL, TASK, CONFIG))(key)
+    stacked = jax.tree.map(lambda *m: jnp.stack(m), *history)
+    chex.assert_trees_all_close(stacked, whole, atol=1e-6)
+    chex.assert_trees_all_close(state, whole_state, atol=1e-5)
+    assert state.step == 40
+    chex.clear_trace_counter()
+
+
+def test_evaluation_set_depends_on_its_own_seed_alone():
+    first = training.eval_batch(TASK, CONFIG)
+    other = training.eval_batch(
+        TASK, sg.TrainConfig(**{**vars(CONFIG), "eval_seed": 5})
+    )
+    chex.assert_trees_all_equal(first, training.eval_batch(TASK, CONFIG))
+    assert not jnp.array_equal(first.inputs, other.inputs)
+
+
+def test_metrics_are_those_of_the_parameters_on_the_evaluation_set():
+    key = jax.random.key(4)
+    evaluation = training.eval_batch(TASK, CONFIG)
+    state = training.init(MODEL, TASK, CONFIG, key)
+    state, metrics = training.advance(MODEL, TASK, CONFIG, key, evaluation, state)
+    logits = MODEL.apply({"params": state.params}, evaluation.inputs)
+    by_hand = TASK.metrics(logits, evaluation.targets)
+    chex.assert_trees_all_close({k: metrics[k] for k in by_hand}, by_hand, atol=1e-6)
+
+
+def test_best_parameters_are_those_of_the_highest_metric():
+    state, metrics = jax.jit(partial(sg.train, MODEL, TASK, CONFIG))(jax.random.key(6))
+    best = int(metrics["accuracy"].argmax())  # the first of equals
+    assert state.best.step == 10 * (best + 1)
+    assert state.best.value == metrics["accuracy"][best]
+    evaluation = training.eval_batch(TASK, CONFIG)
+    logits = MODEL.apply({"params": state.best.params}, evaluation.inputs)
+    accuracy = TASK.metrics(logits, evaluation.targets)["accuracy"]
+    chex.assert_trees_all_close(accuracy, state.best.value)
+
+
+def test_a_run_that_diverges_keeps_its_last_good_parameters():
+    config = sg.TrainConfig(**{**vars(CONFIG), "learning_rate": 1e38})
+    state, metrics = jax.jit(partial(sg.train, MODEL, TASK, config))(jax.random.key(7))
+    assert jnp.isnan(metrics["accuracy"][-1])
+    assert not jnp.isnan(state.best.value)
+    chex.assert_tree_all_finite(state.best.params)
+
+
+def test_dropout_differs_between_updates_and_seeds():
+    model = sg.SequenceClassifier("gru", 6, 4, 4, num_layers=2, dropout_rate=0.5)
+    plain = sg.SequenceClassifier("gru", 6, 4, 4, num_layers=2)
+    key = jax.random.key(8)
+    state = training.init(model, TASK, CONFIG, key)
+    losses = [
+        training.update(m, TASK, CONFIG, key, state)[1]["loss"] for m in (model, plain)
+    ]
+    assert losses[0] != losses[1]
+
+
+def test_arms_share_data_and_what_of_the_initialisation_fits():
+    key = jax.random.key(9)
+    states = [
+        training.init(sg.SequenceClassifier(cell, 6, 4, 4), TASK, CONFIG, key)
+        for cell in ("lstm", "gru", "peephole")
+    ]
+    for other in states[1:]:
+        for name in ("embedding", "head"):
+            chex.assert_trees_all_equal(states[0].params[name], other.params[name])
+
+
+def test_a_metric_that_the_task_does_not_have_raises():
+    config = sg.TrainConfig(**{**vars(CONFIG), "metric": "speed"})
+    with pytest.raises(ValueError, match="the task has accuracy, loss|loss, accuracy"):
+        sg.train(MODEL, TASK, config, jax.random.key(0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"updates": 0}, "updates must be above 0, not 0"),
+        ({"batch_size": -1}, "batch_size must be above 0, not -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0, not 0.0"),
+        ({"max_norm": -2.0}, "max_norm must be above 0, not -2.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
+        ({"updates": 25}, r"updates \(25\) must be a multiple of eval_every \(10\)"),
+    ],
+)
+def test_impossible_settings_raise(change, message):
+    with pytest.raises(ValueError, match=message):
+        sg.TrainConfig(**change)
