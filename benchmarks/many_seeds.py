@@ -27,21 +27,22 @@ TASK = sg.tasks.BaumSweet(6)
 def ours(features: int, batch_size: int):
     model = sg.SequenceClassifier("lstm", features, 3, 2, features // 2)
     config = sg.TrainConfig(batch_size=batch_size, eval_every=UPDATES)
-    mesh = seeds.seed_mesh(SEEDS)
+    devices = seeds.seed_devices(SEEDS, width=1)
 
     def updates(_, lane):
         key, state = lane
         step = lambda state, _: training.update(model, TASK, config, key, state)  # noqa: E731
         return key, jax.lax.scan(step, state, length=UPDATES)[0]
 
-    keys = seeds.fill_lanes(jax.random.split(jax.random.key(0), SEEDS), mesh, 1)
-    first = seeds.map_seeds(lambda _, k: training.init(model, TASK, config, k), mesh, 1)
-    lanes = keys, first(None, keys)
-    program = seeds.map_seeds(updates, mesh, 1, donate=True)
+    keys = seeds.split_lanes(jax.random.split(jax.random.key(0), SEEDS), devices, 1)
+    init = lambda _, key: training.init(model, TASK, config, key)  # noqa: E731
+    states = seeds.map_seeds(init, None, keys, devices, 1)(keys)
+    lanes = list(zip(keys, states, strict=True))
+    program = seeds.map_seeds(updates, None, lanes, devices, 1, donate=True)
 
     def run():
         nonlocal lanes
-        lanes = jax.block_until_ready(program(None, lanes))
+        lanes = jax.block_until_ready(program(lanes))
 
     return run
 

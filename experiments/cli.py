@@ -112,14 +112,12 @@ def choose_seeds(options: RunOptions, preset_seeds: Sequence[int]) -> tuple[int,
 
 def choose_width(options: RunOptions, num_seeds: int) -> int:
     """Seeds per group that ``--seed-width`` stands for on this machine."""
-    from seqgraph_jax.seeds import resolve_width, seed_mesh
+    from seqgraph_jax.seeds import resolve_width
 
     width = options.seed_width
     if width != "auto" and not re.fullmatch(r"[1-9]\d*", width):
         raise UsageError(f"--seed-width must be auto or 1 or more, not {width}")
-    return resolve_width(
-        "auto" if width == "auto" else int(width), num_seeds, seed_mesh(num_seeds).size
-    )
+    return resolve_width("auto" if width == "auto" else int(width), num_seeds)
 
 
 def set_up_jax(options: RunOptions) -> None:
@@ -145,7 +143,9 @@ def _num_cores() -> int:
 
 def command_line(module: str, argv: Sequence[str]) -> str:
     """The command that was given, ready to paste."""
-    return shlex.join(["python", "-m", module, *argv])
+    here = os.path.relpath(sys.executable)
+    python = "python" if here.startswith("..") else here
+    return shlex.join([python, "-m", module, *argv])
 
 
 def resume_command(module: str, argv: Sequence[str], directory: Path) -> str:

@@ -30,13 +30,13 @@ import seqgraph_jax as sg
 from experiments.cli import START, Interrupted, UsageError
 from experiments.directory import Directory
 from seqgraph_jax import checkpoints, reporting, results
-from seqgraph_jax.seeds import abstract_state, first_lanes, iterate_seeds
+from seqgraph_jax.seeds import abstract_state, iterate_seeds, seed_devices
 
 
 def save_run(directory: Directory, arm: str, run: sg.Run) -> None:
     """Checkpoint an arm's state, metrics so far and times."""
     tree = {
-        "state": first_lanes(run.state, len(run.seeds)),
+        "state": run.state,
         "metrics": run.metrics,
         "seconds": {"compile": np.array(run.compile_s), "train": np.array(run.train_s)},
     }
@@ -66,11 +66,11 @@ def load_run(
     return sg.Run(
         seeds=seeds,
         config=config,
-        state=state,
+        lanes=(state,),
         metrics=checkpoint.under("metrics"),
         num_params=sg.num_params(like.params) // len(seeds),
         width=width,
-        num_devices=min(len(seeds), jax.device_count()),
+        num_devices=len(seed_devices(len(seeds), width)),
         compile_s=seconds["compile"].item(),
         train_s=seconds["train"].item(),
     )
@@ -159,7 +159,7 @@ def train_arms(
                     if received:
                         raise Interrupted(received[0], directory.path)
                 assert run is not None  # the iterator yields, or the run was loaded
-                runs[arm] = replace(run, state=first_lanes(run.state, len(seeds)))
+                runs[arm] = run.on_host()
                 _show(progress, bar, runs[arm])
                 progress.stop_task(bar)
     except checkpoints.CheckpointError as error:

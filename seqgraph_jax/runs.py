@@ -1,10 +1,21 @@
 """The record of a training run over many seeds, and what is read off it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import jax
 import numpy as np
 
 from seqgraph_jax.training import TrainConfig, TrainState
+
+
+def join_lanes(lanes: Sequence[Any], num_seeds: int) -> Any:
+    """Rows of the seeds, ``[S, ...]``, on the host; what fills groups is left out."""
+    return jax.tree.map(
+        lambda *parts: np.concatenate([np.asarray(part) for part in parts])[:num_seeds],
+        *lanes,
+    )
 
 
 @dataclass(frozen=True)
@@ -12,14 +23,15 @@ class Run:
     """Training of one network for S seeds, up to some evaluation.
 
     ``metrics[name]`` is ``[S, K]``, a row per seed of ``seeds``, a column per
-    evaluation of ``updates [K]``; leaves of ``state`` have a leading axis S. ``final``
-    holds what was measured after training, ``[S]`` by name. ``width`` and
-    ``num_devices`` say how the seeds were laid out. Times are in seconds.
+    evaluation of ``updates [K]``. ``lanes`` holds the state of each device's seeds,
+    ``state`` that of all. ``final`` holds what was measured after training, ``[S]`` by
+    name. ``width`` and ``num_devices`` say how the seeds were laid out. Times are in
+    seconds.
     """
 
     seeds: tuple[int, ...]
     config: TrainConfig
-    state: TrainState
+    lanes: tuple[TrainState, ...]
     metrics: dict[str, np.ndarray]
     num_params: int
     width: int
@@ -27,6 +39,15 @@ class Run:
     compile_s: float = 0.0
     train_s: float = 0.0
     final: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def state(self) -> TrainState:
+        """State of all seeds on the host, leaves ``[S, ...]``."""
+        return join_lanes(self.lanes, len(self.seeds))
+
+    def on_host(self) -> "Run":
+        """The same run with its state on the host, where it stays readable."""
+        return replace(self, lanes=(self.state,))
 
     @property
     def updates(self) -> np.ndarray:
@@ -53,9 +74,9 @@ class Run:
 
     @property
     def diverged(self) -> np.ndarray:
-        """Seeds with a value that is not finite at any evaluation, ``[S]`` bool."""
-        exists = [np.isfinite(metric).all(axis=1) for metric in self.metrics.values()]
-        return ~np.all(exists, axis=0)
+        """Seeds with a value that is not finite at the last evaluation, ``[S]``."""
+        latest = np.array([metric[:, -1] for metric in self.metrics.values()])
+        return np.array(~np.isfinite(latest).all(axis=0))
 
     @property
     def finished(self) -> bool:

@@ -1,15 +1,19 @@
 """Many seeds as one compiled program.
 
-Seeds lie along a leading axis S, split over the devices of a mesh. A device goes
-through its seeds in groups of ``width``, vectorised within a group: width 1 is a loop,
-width S a full `vmap`. At one width a seed's result has the same bits whichever seeds
-run beside it, in whichever lane and on however many devices: the lanes are filled up
-to a multiple of ``width`` times devices with copies of the first seed, so a group
-never has another size.
+Seeds lie along a leading axis S, split over the devices. A device goes through its
+seeds in groups of ``width``, vectorised within a group: width 1 is a loop, width S a
+full `vmap`. At one width a seed's result has the same bits whichever seeds run beside
+it, in whichever lane and on however many devices:
+
+- the last group is filled up with copies of the first seed, so no group is smaller;
+- every device runs a program of its own, and all run at once. One program partitioned
+  over the devices goes through other passes of the compiler, and its results then
+  differ in the last bits with the number of devices and of seeds.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
@@ -18,80 +22,90 @@ import flax.linen as nn
 import jax
 import numpy as np
 from jax import lax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from seqgraph_jax import training
 from seqgraph_jax.networks import num_params
-from seqgraph_jax.runs import Run
+from seqgraph_jax.runs import Run, join_lanes
 from seqgraph_jax.training import Task, TrainConfig, TrainState
 
 Width = int | Literal["auto"]
 
 
-def resolve_width(width: Width, num_seeds: int, num_devices: int) -> int:
+def resolve_width(width: Width, num_seeds: int) -> int:
     """Seeds per group: a given number, or a plain rule for ``"auto"``.
 
     On an accelerator all seeds of a device under one `vmap`; on a CPU one after
     another, which the caches there prefer.
 
-    >>> resolve_width(4, num_seeds=16, num_devices=2)
+    >>> resolve_width(4, num_seeds=16)
     4
     """
     if width != "auto":
         if width < 1:
             raise ValueError(f"seed_width must be 1 or more, or auto, not {width}")
         return width
-    return 1 if jax.default_backend() == "cpu" else -(-num_seeds // num_devices)
+    if jax.default_backend() == "cpu":
+        return 1
+    return -(-num_seeds // jax.local_device_count())
 
 
-def seed_mesh(num_seeds: int) -> Mesh:
-    """A mesh with one axis, ``seeds``, over as many devices as can have a seed."""
-    devices = jax.devices()[: max(1, num_seeds)]
-    return jax.make_mesh(
-        (len(devices),), ("seeds",), devices=devices, axis_types=(AxisType.Auto,)
-    )
+def seed_devices(num_seeds: int, width: int) -> list[jax.Device]:
+    """Local devices, as many as can have a group of seeds."""
+    return jax.local_devices()[: -(-num_seeds // width)]
+
+
+def split_lanes(tree: Any, devices: Sequence[jax.Device], width: int) -> list[Any]:
+    """Split ``[S, ...]`` over the devices, in groups of ``width``, in order.
+
+    The last group is filled up with copies of the first row.
+    """
+    num_seeds = len(jax.tree.leaves(tree)[0])
+    rows = np.arange(-(-num_seeds // width) * width)
+    rows[num_seeds:] = 0
+    groups = np.array_split(rows.reshape(-1, width), len(devices))
+    return [
+        jax.tree.map(
+            lambda leaf, mine=mine, device=device: jax.device_put(
+                leaf[mine.reshape(-1)], device
+            ),
+            tree,
+        )
+        for mine, device in zip(groups, devices, strict=True)
+    ]
 
 
 def map_seeds(
-    function: Callable[..., Any], mesh: Mesh, width: int, donate: bool = False
-) -> Any:
-    """Lift ``function(shared, seed)`` to seeds ``[lanes, ...]``, and jit it.
+    function: Callable[[Any, Any], Any],
+    shared: Any,
+    lanes: Sequence[Any],
+    devices: Sequence[jax.Device],
+    width: int,
+    donate: bool = False,
+) -> Callable[[Sequence[Any]], list[Any]]:
+    """Compile ``function(shared, seed)`` for the lanes of every device.
 
-    ``shared`` goes to every device whole. Lanes must be a multiple of ``width`` times
-    the mesh's devices (`fill_lanes`). With ``donate`` the buffers of ``seeds`` are
-    reused for the result.
+    The result takes lanes like the given ones (`split_lanes`) and runs all devices at
+    once; it returns their outputs, ``[lanes, ...]`` each, before they are computed.
+    ``shared`` is copied to every device. With ``donate`` the buffers of the lanes are
+    reused for the outputs.
     """
-    per_seed, everywhere = PartitionSpec("seeds"), PartitionSpec()
 
-    def per_device(shared: Any, seeds: Any) -> Any:
-        return lax.map(partial(function, shared), seeds, batch_size=width)
+    def on_device(shared: Any, lanes: Any) -> Any:
+        return lax.map(partial(function, shared), lanes, batch_size=width)
 
-    mapped = jax.shard_map(
-        per_device,
-        mesh=mesh,
-        in_specs=(everywhere, per_seed),
-        out_specs=per_seed,
-        check_vma=False,
-    )
-    return jax.jit(mapped, donate_argnums=(1,) if donate else ())
+    jitted = jax.jit(on_device, donate_argnums=(1,) if donate else ())
+    copies = [jax.device_put(shared, device) for device in devices]
+    lowered = [jitted.lower(*pair) for pair in zip(copies, lanes, strict=True)]
+    with ThreadPoolExecutor(len(devices)) as pool:
+        programs = list(pool.map(lambda one: one.compile(), lowered))
 
+    def run(lanes: Sequence[Any]) -> list[Any]:
+        return [
+            program(copy, lane)
+            for program, copy, lane in zip(programs, copies, lanes, strict=True)
+        ]
 
-def fill_lanes(tree: Any, mesh: Mesh, width: int) -> Any:
-    """Fill ``[S, ...]`` up with copies of the first row and lay it out on the mesh."""
-    multiple = width * mesh.size
-    sharding = NamedSharding(mesh, PartitionSpec("seeds"))
-
-    def fill(leaf: Any) -> jax.Array:
-        rows = np.arange(-(-len(leaf) // multiple) * multiple)
-        rows[len(leaf) :] = 0
-        return jax.device_put(leaf[rows], sharding)
-
-    return jax.tree.map(fill, tree)
-
-
-def first_lanes(tree: Any, num_seeds: int) -> Any:
-    """Rows of the seeds alone, ``[S, ...]``, as host arrays."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_seeds], tree)
+    return run
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -131,61 +145,72 @@ def iterate_seeds(
     """Train and yield the `Run` so far after every evaluation, the last one finished.
 
     ``resume`` is an earlier run of the same arguments: training goes on after it and
-    ends with the same bits as one that was never interrupted. A yielded run's
-    ``state`` is on the devices and valid until the next one is asked for; take
-    `first_lanes` of it to keep it.
+    ends with the same bits as one that was never interrupted. The ``state`` of a
+    yielded run can be read until the next run is asked for.
     """
     seeds = check_seeds(seeds)
-    num_seeds = len(seeds)
-    mesh = seed_mesh(num_seeds)
-    width = resolve_width(width, num_seeds, mesh.size)
+    width = resolve_width(width, len(seeds))
+    if resume is not None and resume.finished:
+        return
 
     start = time.perf_counter()
-    key_of = jax.vmap(jax.random.key)
-    keys = fill_lanes(key_of(np.asarray(seeds, np.uint32)), mesh, width)
-    initialise = map_seeds(
-        lambda shared, key: training.init(model, task, config, key), mesh, width
-    )
+    devices = seed_devices(len(seeds), width)
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    key_lanes = split_lanes(keys, devices, width)
+    if resume is None:
+        init = map_seeds(
+            lambda _, key: training.init(model, task, config, key),
+            *(None, key_lanes, devices, width),
+        )
+        states = init(key_lanes)
+    else:
+        states = split_lanes(resume.state, devices, width)
 
     def advance_one(shared: Any, lane: Any) -> Any:
         (task, evaluation), (key, state) = shared, lane
         state, metrics = training.advance(model, task, config, key, evaluation, state)
         return (key, state), metrics
 
-    shared = (task, _eval_batch(task, config))
-    if resume is None:
-        state, metrics = initialise(None, keys), {}
-    else:
-        state, metrics = fill_lanes(resume.state, mesh, width), resume.metrics
-    advance = map_seeds(advance_one, mesh, width, donate=True)
-    lanes: Any = (keys, state)
-    advance = advance.lower(shared, lanes).compile()
-    compile_s = time.perf_counter() - start
-
-    run = resume or Run(
-        seeds,
-        config,
-        state,
-        metrics,
-        num_params(state.params) // len(keys),
-        width,
-        mesh.size,
+    lanes = list(zip(key_lanes, states, strict=True))
+    advance = map_seeds(
+        *(advance_one, (task, _eval_batch(task, config)), lanes, devices, width),
+        donate=True,
     )
-    run = replace(run, compile_s=run.compile_s + compile_s)
+    run = resume or Run(
+        seeds=seeds,
+        config=config,
+        lanes=tuple(states),
+        metrics={},
+        num_params=num_params(states[0].params) // len(key_lanes[0]),
+        width=width,
+        num_devices=len(devices),
+    )
+    run = replace(run, compile_s=run.compile_s + time.perf_counter() - start)
+
     while not (run.metrics and run.finished):
         start = time.perf_counter()
-        lanes, latest = advance(shared, lanes)
-        columns = {
-            name: column[:, None]
-            for name, column in first_lanes(latest, num_seeds).items()
-        }
-        metrics = {
-            name: np.concatenate([metrics[name], column], axis=1) if metrics else column
-            for name, column in columns.items()
-        }
-        train_s = run.train_s + time.perf_counter() - start
-        run = replace(run, state=lanes[1], metrics=metrics, train_s=train_s)
+        outputs = advance(lanes)
+        lanes = [lane for lane, _ in outputs]
+        latest = join_lanes([metrics for _, metrics in outputs], len(seeds))
+        run = replace(
+            run,
+            lanes=tuple(state for _, state in lanes),
+            metrics=_with_column(run.metrics, latest),
+            train_s=run.train_s + time.perf_counter() - start,
+        )
         yield run
+
+
+def _with_column(
+    metrics: dict[str, np.ndarray], latest: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Metrics ``[S, K]`` with those of one more evaluation, ``[S]``, as last column."""
+    if not metrics:
+        return {name: column[:, None] for name, column in latest.items()}
+    return {
+        name: np.column_stack([metrics[name], column])
+        for name, column in latest.items()
+    }
 
 
 def train_seeds(
@@ -208,9 +233,8 @@ def train_seeds(
     >>> run.metrics["loss"].shape, run.updates.tolist()
     ((3, 2), [10, 20])
     """
-    for run in iterate_seeds(model, task, config, seeds, width):  # noqa: B007
-        pass
-    return replace(run, state=first_lanes(run.state, len(run.seeds)))
+    *_, run = iterate_seeds(model, task, config, seeds, width)
+    return run.on_host()
 
 
 def apply_seeds(
@@ -218,7 +242,7 @@ def apply_seeds(
     params: Any,
     inputs: Any,
     width: Width = "auto",
-    batch_size: int = 4096,
+    batch_size: int = 1024,
 ) -> np.ndarray:
     """Outputs of every seed's network on the same inputs, ``[S, N, ...]``.
 
@@ -226,8 +250,9 @@ def apply_seeds(
     ``batch_size``.
     """
     num_seeds = len(jax.tree.leaves(params)[0])
-    mesh = seed_mesh(num_seeds)
-    width = resolve_width(width, num_seeds, mesh.size)
+    width = resolve_width(width, num_seeds)
+    devices = seed_devices(num_seeds, width)
+    lanes = split_lanes(params, devices, width)
 
     def apply_one(inputs: Any, params: Any) -> jax.Array:
         def apply(one: Any) -> jax.Array:
@@ -236,5 +261,5 @@ def apply_seeds(
 
         return lax.map(apply, inputs, batch_size=batch_size)
 
-    outputs = map_seeds(apply_one, mesh, width)(inputs, fill_lanes(params, mesh, width))
-    return np.asarray(outputs)[:num_seeds]
+    outputs = map_seeds(apply_one, inputs, lanes, devices, width)(lanes)
+    return join_lanes(outputs, num_seeds)

@@ -125,7 +125,7 @@ def init(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimizer(config).init(params),
-        best=Best(params, jnp.zeros((), jnp.int32), jnp.array(-jnp.inf)),
+        best=Best(params, jnp.zeros((), jnp.int32), jnp.float32(-jnp.inf)),
     )
 
 
@@ -176,7 +176,7 @@ def advance(
     if config.metric not in metrics:
         known = ", ".join(metrics)
         raise ValueError(f"metric {config.metric!r} is unknown: the task has {known}")
-    value = metrics[config.metric]
+    value = metrics[config.metric].astype(jnp.float32)
     best = jax.tree.map(
         lambda new, old: jnp.where(value > state.best.value, new, old),
         Best(state.params, state.step, value),

@@ -6,6 +6,8 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 2)  # before JAX computes anything
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+collect_ignore = ["golden"]  # needs PyTorch
+
 
 @pytest.fixture
 def key():

@@ -246,6 +246,8 @@ def test_resuming_a_finished_run_reports_again(uninterrupted, tmp_path):
     ).read_bytes()
 
 
+# Orbax leaves a coroutine behind when it fails.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_named(tmp_path, capsys, uninterrupted):
     out = tmp_path / "run"
     shutil.copytree(uninterrupted, out)
@@ -324,8 +326,8 @@ def test_flags_win_over_the_preset():
 def test_resume_command_keeps_the_flags_and_quotes_the_path():
     argv = ["--hidden", "8", "--out=old", "--resume", "--smoke", "--out", "older"]
     command = resume_command("experiments.x", argv, Path("a b"))
-    assert command == (
-        "python -m experiments.x --hidden 8 --smoke --out 'a b' --resume"
+    assert command.partition(" ")[2] == (
+        "-m experiments.x --hidden 8 --smoke --out 'a b' --resume"
     )
 
 

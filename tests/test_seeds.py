@@ -12,8 +12,8 @@ import pytest
 import seqgraph_jax as sg
 from seqgraph_jax import seeds as seeds_module
 from seqgraph_jax import training
-from seqgraph_jax.seeds import abstract_state, first_lanes, iterate_seeds
-from seqgraph_jax.tasks import RandomCombinations
+from seqgraph_jax.runs import join_lanes
+from seqgraph_jax.seeds import abstract_state, iterate_seeds
 
 from .test_training import CONFIG, MODEL, TASK, bits_equal
 
@@ -36,12 +36,12 @@ def test_many_seeds_equal_single_runs():
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_a_seed_has_the_same_bits_in_any_company(width):
-    # Other neighbours, another lane, and one device (a seed alone) or two.
+    # Other neighbours, another lane, one device (a seed alone) or two.
     runs = [
         sg.train_seeds(MODEL, TASK, CONFIG, seeds, width)
         for seeds in ([5], [9, 5], [1, 2, 5, 8, 9])
     ]
-    assert [run.num_devices for run in runs] == [1, 2, 2]
+    assert [runs[0].num_devices, runs[-1].num_devices] == [1, 2]
     for run in runs[1:]:
         bits_equal(row(run, 5), row(runs[0], 5))
 
@@ -66,11 +66,11 @@ def test_resuming_equals_never_stopping_bit_for_bit(stop_after):
         iterate_seeds(MODEL, TASK, CONFIG, seeds, width=1), start=1
     ):
         if k == stop_after:
-            partial_run = replace(run, state=first_lanes(run.state, len(seeds)))
+            partial_run = run.on_host()
             break
     *_, resumed = iterate_seeds(MODEL, TASK, CONFIG, seeds, 1, resume=partial_run)
     bits_equal(resumed.metrics, whole.metrics)
-    bits_equal(first_lanes(resumed.state, 3), whole.state)
+    bits_equal(resumed.state, whole.state)
 
 
 def test_resuming_a_finished_run_does_nothing():
@@ -78,18 +78,29 @@ def test_resuming_a_finished_run_does_nothing():
     assert list(iterate_seeds(MODEL, TASK, CONFIG, [2, 7], resume=run)) == []
 
 
-def test_the_program_needs_no_communication():
-    mesh = seeds_module.seed_mesh(4)
-    assert mesh.size == 2
-    keys = seeds_module.fill_lanes(
-        jax.vmap(jax.random.key)(np.arange(4, dtype=np.uint32)), mesh, 1
+def test_groups_are_split_over_the_devices_in_order():
+    devices = seeds_module.seed_devices(5, 2)
+    assert len(devices) == 2
+    rows = {"x": np.arange(5.0) + 10}
+    first, second = seeds_module.split_lanes(rows, devices, 2)
+    assert first["x"].tolist() == [10, 11, 12, 13]
+    assert second["x"].tolist() == [14, 10]  # filled up with the first
+    assert [part["x"].devices() for part in (first, second)] == [{d} for d in devices]
+    np.testing.assert_array_equal(join_lanes([first, second], 5)["x"], rows["x"])
+
+
+def test_every_device_runs_a_program_of_its_own():
+    devices = seeds_module.seed_devices(3, 1)
+    keys = jax.random.split(jax.random.key(0), 3)
+    lanes = seeds_module.split_lanes(keys, devices, 1)
+    draw = seeds_module.map_seeds(
+        lambda shared, key: shared + jax.random.normal(key), 1.0, lanes, devices, 1
     )
-    train = seeds_module.map_seeds(
-        lambda _, key: sg.train(MODEL, TASK, CONFIG, key), mesh, 1
-    )
-    program = train.lower(None, keys).compile().as_text()
-    for collective in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
-        assert collective not in program
+    outputs = draw(lanes)
+    assert [output.devices() for output in outputs] == [{d} for d in devices]
+    assert [len(output) for output in outputs] == [2, 1]
+    expected = 1 + jax.vmap(jax.random.normal)(keys)
+    chex.assert_trees_all_close(join_lanes(outputs, 3), np.asarray(expected))
 
 
 def test_abstract_state_is_the_state_of_a_run():
@@ -104,7 +115,7 @@ def made_run(accuracy, **config):
     return sg.Run(
         seeds=tuple(range(len(accuracy))),
         config=sg.TrainConfig(**settings),
-        state=None,
+        lanes=(),
         metrics={
             "accuracy": accuracy,
             "loss": np.where(np.isnan(accuracy), accuracy, 1),
@@ -158,15 +169,13 @@ def test_training_stops_early_and_no_earlier():
 class Fragile:
     """A task whose loss is NaN for networks that prefer class 0, so for some seeds."""
 
-    inner = RandomCombinations(4)
-
     def sample(self, key, batch_size):
-        return self.inner.sample(key, batch_size)
+        return TASK.sample(key, batch_size)
 
     def metrics(self, logits, targets):
-        metrics = self.inner.metrics(logits, targets)
-        broken = logits[:, 0].mean() > logits.mean()
-        return {name: jnp.where(broken, jnp.nan, m) for name, m in metrics.items()}
+        metrics = TASK.metrics(logits, targets)
+        factor = jnp.where(logits[:, 0].mean() > logits.mean(), jnp.nan, 1.0)
+        return {name: factor * metric for name, metric in metrics.items()}
 
 
 def test_a_diverging_seed_is_kept_counted_and_harms_no_other():

@@ -1,5 +1,6 @@
 """One run: its update, its randomness, its best parameters, its compilations."""
 
+from dataclasses import dataclass
 from functools import partial
 
 import chex
@@ -10,9 +11,22 @@ import pytest
 
 import seqgraph_jax as sg
 from seqgraph_jax import training
-from seqgraph_jax.tasks import RandomCombinations
+from seqgraph_jax.tasks import Batch, classification_metrics
 
-TASK = RandomCombinations(4)
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class FirstSymbol:
+    """Which of four symbols came first? A task that compiles in a moment."""
+
+    metrics = staticmethod(classification_metrics)
+
+    def sample(self, key, batch_size):
+        tokens = jax.random.randint(key, (batch_size, 3), 0, 4)
+        return Batch(tokens, tokens[:, 0])
+
+
+TASK = FirstSymbol()
 MODEL = sg.SequenceClassifier("gru", features=6, num_symbols=4, num_classes=4)
 CONFIG = sg.TrainConfig(
     updates=40, eval_every=10, batch_size=8, eval_size=32, learning_rate=1e-2
@@ -149,7 +163,7 @@ def test_arms_share_data_and_what_of_the_initialisation_fits():
 
 def test_a_metric_that_the_task_does_not_have_raises():
     config = sg.TrainConfig(**{**vars(CONFIG), "metric": "speed"})
-    with pytest.raises(ValueError, match="the task has accuracy, loss|loss, accuracy"):
+    with pytest.raises(ValueError, match="is unknown: the task has"):
         sg.train(MODEL, TASK, config, jax.random.key(0))
 
 
