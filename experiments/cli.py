@@ -7,6 +7,7 @@ exit code 2.
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import shlex
@@ -81,14 +82,16 @@ def parse(default: Any, argv: Sequence[str], prog: str, description: str) -> Any
         raise UsageError(_sentence(stderr.getvalue())) from None
 
 
-def _sentence(boxed: str) -> str:
+def _sentence(framed: str) -> str:
     """The message in tyro's framed output, with the flags that may have been meant."""
-    lines = [line.strip("│ ").rstrip() for line in boxed.splitlines() if "│" in line]
-    parts = " ".join(lines).split("─" * 10)
-    message = re.sub(r"\s+([.,])", r"\1", parts[0].strip())
-    message = message.removesuffix(".")
-    meant = re.findall(r"--[\w-]+", boxed.partition("Perhaps you meant")[2])
-    meant = [flag for flag in dict.fromkeys(meant) if flag not in ("--help",)]
+    lines = [line.strip("│ ") for line in framed.splitlines() if line[:1] not in "╭╰"]
+    if "╭" not in framed:
+        lines = lines[2:]  # a plain terminal gets no frame but a title and a rule
+    message = " ".join(itertools.takewhile(lambda line: set(line) - set("─-"), lines))
+    message = re.sub(r"\s+([.,])", r"\1", message).removesuffix(".")
+    message = message.removeprefix("Error parsing train: ")
+    meant = re.findall(r"--[\w-]+", framed.partition("Perhaps you meant")[2])
+    meant = [flag for flag in dict.fromkeys(meant) if flag != "--help"]
     if meant:
         message += f"; did you mean {' or '.join(meant[:3])}?"
     return message[:1].lower() + message[1:]

@@ -184,18 +184,18 @@ def test_arms(
     """Judge every trained network on the task's test sets: ``accuracy_on_NAME``."""
     test_sets = jax.jit(task.test_sets)()
     judge = jax.jit(jax.vmap(task.metrics, in_axes=(0, None)))
-    tested = {}
-    console = Console(stderr=True)
+    inputs = np.concatenate([batch.inputs for batch in test_sets.values()])
+    ends = np.cumsum([len(batch.targets) for batch in test_sets.values()])
+    console, tested = Console(stderr=True), {}
     for arm, run in runs.items():
-        final = {}
-        for name, batch in test_sets.items():
-            size = len(batch.targets)
-            with console.status(f"{arm}: testing on {size:,} examples ({name})"):
-                outputs = sg.apply_seeds(
-                    arms[arm], run.state.params, batch.inputs, run.width
-                )
-            accuracy = judge(outputs, batch.targets)["accuracy"]
-            final[f"accuracy_on_{name}"] = np.asarray(accuracy, np.float64)
+        with console.status(f"{arm}: testing on {len(inputs):,} examples"):
+            params = run.state.params
+            outputs = sg.apply_seeds(arms[arm], params, inputs, run.width)
+        parts = np.split(outputs, ends[:-1], axis=1)
+        final = {
+            f"accuracy_on_{name}": np.asarray(judge(part, batch.targets)["accuracy"])
+            for (name, batch), part in zip(test_sets.items(), parts, strict=True)
+        }
         tested[arm] = replace(run, final=final)
     return tested
 

@@ -9,10 +9,14 @@ Orbax's v1 interface is used in this module alone; it takes 0.3 s to import.
 """
 
 import contextlib
+import errno
 import hashlib
+import io
 import json
 import logging
+import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,17 +116,19 @@ def save(
     arrays = {name: np.asarray(leaf) for name, leaf in flatten(tree).items()}
     metadata = {"config": dict(config), "sha256": _digest(arrays, config)}
     directory.mkdir(parents=True, exist_ok=True)
-    with _quiet():
-        try:
+    needed = sum(array.nbytes for array in arrays.values())
+    if shutil.disk_usage(directory).free < needed + 2**20:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+    try:
+        with _quiet():
             ocp.save(path, arrays, custom_metadata=metadata)
-        except Exception as error:
-            shutil.rmtree(path, ignore_errors=True)
-            raise OSError(
-                f"checkpoint {path} cannot be written: {_first_line(error)}"
-            ) from error
-        finally:
-            for leftover in directory.glob(_TEMPORARY):
-                shutil.rmtree(leftover, ignore_errors=True)
+    except Exception as error:  # Orbax and TensorStore raise many kinds
+        shutil.rmtree(path, ignore_errors=True)
+        what = f"checkpoint {path} cannot be written: {_first_line(error)}"
+        raise OSError(what) from error
+    finally:
+        for leftover in directory.glob(_TEMPORARY):
+            shutil.rmtree(leftover, ignore_errors=True)
     for old in steps(directory)[:-keep]:
         shutil.rmtree(directory / str(old))
     return path
@@ -176,13 +182,20 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Orbax's log of an error that is raised anyway off the terminal."""
+    """Keep what Orbax prints about an error that it raises anyway off the terminal.
+
+    It logs, and its threads print tracebacks for a moment after it has raised.
+    """
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            yield
+        except Exception:
+            time.sleep(0.5)
+            raise
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

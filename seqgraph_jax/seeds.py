@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -74,6 +75,42 @@ def split_lanes(tree: Any, devices: Sequence[jax.Device], width: int) -> list[An
     ]
 
 
+def _map_groups(
+    function: Callable[[Any, Any], Any],
+    width: int,
+    num_groups: jax.Array,
+    shared: Any,
+    lanes: Any,
+) -> Any:
+    """``function(shared, seed)`` for ``lanes [num_groups * width, ...]``, in groups.
+
+    `lax.map` for any number of groups that the compiler takes for many: it would take
+    a loop of one apart, fuse its body in another way, and change the last bits. So the
+    number is an argument, and a single group is stored with an idle one behind it.
+    """
+    groups = jax.tree.map(lambda leaf: leaf.reshape(-1, width, *leaf.shape[1:]), lanes)
+    stored = len(jax.tree.leaves(groups)[0])
+    if stored == 1:
+        groups = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), groups)
+
+    def apply(group: Any) -> Any:
+        if width > 1:
+            return jax.vmap(partial(function, shared))(group)
+        outputs = function(shared, jax.tree.map(lambda leaf: leaf[0], group))
+        return jax.tree.map(lambda leaf: leaf[None], outputs)
+
+    def body(i: jax.Array, outputs: Any) -> Any:
+        new = apply(jax.tree.map(lambda leaf: leaf[i], groups))
+        return jax.tree.map(lambda old, leaf: old.at[i].set(leaf), outputs, new)
+
+    like = jax.eval_shape(lambda: jax.vmap(apply)(groups))
+    empty = jax.tree.map(lambda leaf: lax.empty(leaf.shape, leaf.dtype), like)
+    outputs = lax.fori_loop(0, num_groups, body, empty)
+    return jax.tree.map(
+        lambda leaf: leaf[:stored].reshape(-1, *leaf.shape[2:]), outputs
+    )
+
+
 def map_seeds(
     function: Callable[[Any, Any], Any],
     shared: Any,
@@ -90,19 +127,21 @@ def map_seeds(
     reused for the outputs.
     """
 
-    def on_device(shared: Any, lanes: Any) -> Any:
-        return lax.map(partial(function, shared), lanes, batch_size=width)
-
-    jitted = jax.jit(on_device, donate_argnums=(1,) if donate else ())
-    copies = [jax.device_put(shared, device) for device in devices]
-    lowered = [jitted.lower(*pair) for pair in zip(copies, lanes, strict=True)]
+    on_device = partial(_map_groups, function, width)
+    jitted = jax.jit(on_device, donate_argnums=(2,) if donate else ())
+    counts = [len(jax.tree.leaves(lane)[0]) // width for lane in lanes]
+    fixed = [
+        (jax.device_put(np.int32(count), device), jax.device_put(shared, device))
+        for count, device in zip(counts, devices, strict=True)
+    ]
+    lowered = [jitted.lower(*f, lane) for f, lane in zip(fixed, lanes, strict=True)]
     with ThreadPoolExecutor(len(devices)) as pool:
-        programs = list(pool.map(lambda one: one.compile(), lowered))
+        programs = list(pool.map(lambda program: program.compile(), lowered))
 
     def run(lanes: Sequence[Any]) -> list[Any]:
         return [
-            program(copy, lane)
-            for program, copy, lane in zip(programs, copies, lanes, strict=True)
+            program(*f, lane)
+            for program, f, lane in zip(programs, fixed, lanes, strict=True)
         ]
 
     return run
@@ -158,13 +197,16 @@ def iterate_seeds(
     keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
     key_lanes = split_lanes(keys, devices, width)
     if resume is None:
+        # On one device: compiling it for each would take longer than running it.
+        everyone = split_lanes(keys, devices[:1], width)
         init = map_seeds(
             lambda _, key: training.init(model, task, config, key),
-            *(None, key_lanes, devices, width),
+            *(None, everyone, devices[:1], width),
         )
-        states = init(key_lanes)
+        initial = join_lanes(init(everyone), len(seeds))
     else:
-        states = split_lanes(resume.state, devices, width)
+        initial = resume.state
+    states = split_lanes(initial, devices, width)
 
     def advance_one(shared: Any, lane: Any) -> Any:
         (task, evaluation), (key, state) = shared, lane

@@ -290,9 +290,10 @@ def test_a_full_disk_ends_with_one_sentence(tmp_path):
         text=True,
     )
     assert answer.returncode == 2
+    errors = [line for line in answer.stderr.splitlines() if "error: " in line]
+    assert len(errors) == 1
+    assert errors[0].startswith(f"error: cannot write to {tmp_path / 'run'}: ")
     assert "Traceback" not in answer.stderr
-    last = answer.stderr.splitlines()[-1]
-    assert last.startswith(f"error: cannot write to {tmp_path / 'run'}: ")
 
 
 def test_reference_preset_has_the_reference_s_settings():
