@@ -18,7 +18,8 @@ import optax
 jax.config.update("jax_num_cpu_devices", 2)
 
 import seqgraph_jax as sg  # noqa: E402
-from seqgraph_jax import seeds, training  # noqa: E402
+from seqgraph_jax import training  # noqa: E402
+from seqgraph_jax.lanes import map_seeds, seed_devices, split_lanes  # noqa: E402
 
 SEEDS, UPDATES, ROUNDS = 4, 10, 7
 TASK = sg.tasks.BaumSweet(6)
@@ -27,18 +28,18 @@ TASK = sg.tasks.BaumSweet(6)
 def ours(features: int, batch_size: int):
     model = sg.SequenceClassifier("lstm", features, 3, 2, features // 2)
     config = sg.TrainConfig(batch_size=batch_size, eval_every=UPDATES)
-    devices = seeds.seed_devices(SEEDS, width=1)
+    devices = seed_devices(SEEDS, width=1)
 
     def updates(_, lane):
         key, state = lane
         step = lambda state, _: training.update(model, TASK, config, key, state)  # noqa: E731
         return key, jax.lax.scan(step, state, length=UPDATES)[0]
 
-    keys = seeds.split_lanes(jax.random.split(jax.random.key(0), SEEDS), devices, 1)
+    keys = split_lanes(jax.random.split(jax.random.key(0), SEEDS), devices, 1)
     init = lambda _, key: training.init(model, TASK, config, key)  # noqa: E731
-    states = seeds.map_seeds(init, None, keys, devices, 1)(keys)
+    states = map_seeds(init, None, keys, devices, 1)(keys)
     lanes = list(zip(keys, states, strict=True))
-    program = seeds.map_seeds(updates, None, lanes, devices, 1, donate=True)
+    program = map_seeds(updates, None, lanes, devices, 1, donate=True)
 
     def run():
         nonlocal lanes

@@ -115,7 +115,7 @@ def choose_seeds(options: RunOptions, preset_seeds: Sequence[int]) -> tuple[int,
 
 def choose_width(options: RunOptions, num_seeds: int) -> int:
     """Seeds per group that ``--seed-width`` stands for on this machine."""
-    from seqgraph_jax.seeds import resolve_width
+    from seqgraph_jax.lanes import resolve_width
 
     width = options.seed_width
     if width != "auto" and not re.fullmatch(r"[1-9]\d*", width):
@@ -181,6 +181,9 @@ def run_main(
         )
         return stop.exit_code
     except KeyboardInterrupt:
-        print("\ninterrupted before there was anything to save", file=sys.stderr)
+        print(
+            "\ninterrupted; a run that had started is kept: --resume goes on with it",
+            file=sys.stderr,
+        )
         return 130
     return 0

@@ -30,7 +30,8 @@ import seqgraph_jax as sg
 from experiments.cli import START, Interrupted, UsageError
 from experiments.directory import Directory
 from seqgraph_jax import checkpoints, reporting, results
-from seqgraph_jax.seeds import abstract_state, iterate_seeds, seed_devices
+from seqgraph_jax.lanes import seed_devices
+from seqgraph_jax.seeds import abstract_state, iterate_seeds
 
 
 def save_run(directory: Directory, arm: str, run: sg.Run) -> None:
@@ -111,10 +112,8 @@ def _show(progress: Progress, bar: TaskID, run: sg.Run) -> None:
     rate = run.updates[-1] * len(run.seeds) / max(run.train_s, 1e-9)
     converged = int(np.isfinite(run.updates_to_converge).sum())
     mean = np.mean(values[np.isfinite(values)]) if np.isfinite(values).any() else np.nan
-    status = (
-        f"{run.config.metric} {mean:.4f} converged {converged}/{len(run.seeds)} "
-        f"{rate:,.0f}/s"
-    )
+    reached = f"{run.config.metric} {reporting.percent(mean)}"
+    status = f"{reached}, {converged}/{len(run.seeds)} converged, {rate:,.0f}/s"
     progress.update(bar, completed=int(run.updates[-1]), status=status)
 
 

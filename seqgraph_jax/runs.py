@@ -1,21 +1,11 @@
 """The record of a training run over many seeds, and what is read off it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import jax
 import numpy as np
 
+from seqgraph_jax.lanes import join_lanes
 from seqgraph_jax.training import TrainConfig, TrainState
-
-
-def join_lanes(lanes: Sequence[Any], num_seeds: int) -> Any:
-    """Rows of the seeds, ``[S, ...]``, on the host; what fills groups is left out."""
-    return jax.tree.map(
-        lambda *parts: np.concatenate([np.asarray(part) for part in parts])[:num_seeds],
-        *lanes,
-    )
 
 
 @dataclass(frozen=True)

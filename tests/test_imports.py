@@ -13,12 +13,13 @@ PACKAGE = Path(__file__).parents[1] / "seqgraph_jax"
 ORDER = (
     *("steps", "cells", "recurrent", "networks"),
     *("binary", "tasks"),
-    *("training", "runs", "seeds"),
+    *("training", "lanes", "runs", "seeds"),
     *("statistics", "results", "plots", "reporting", "checkpoints"),
 )
 APART = {
     "tasks": {"cells", "recurrent", "networks"},
     "training": {"cells", "recurrent", "networks", "tasks"},
+    "lanes": set(ORDER),
     "statistics": set(ORDER),
     "checkpoints": set(ORDER),
 }

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax import seeds as seeds_module
 from seqgraph_jax import training
-from seqgraph_jax.runs import join_lanes
+from seqgraph_jax.lanes import join_lanes, map_seeds, seed_devices, split_lanes
 from seqgraph_jax.seeds import abstract_state, iterate_seeds
 
 from .test_training import CONFIG, MODEL, TASK, bits_equal
@@ -79,10 +78,10 @@ def test_resuming_a_finished_run_does_nothing():
 
 
 def test_groups_are_split_over_the_devices_in_order():
-    devices = seeds_module.seed_devices(5, 2)
+    devices = seed_devices(5, 2)
     assert len(devices) == 2
     rows = {"x": np.arange(5.0) + 10}
-    first, second = seeds_module.split_lanes(rows, devices, 2)
+    first, second = split_lanes(rows, devices, 2)
     assert first["x"].tolist() == [10, 11, 12, 13]
     assert second["x"].tolist() == [14, 10]  # filled up with the first
     assert [part["x"].devices() for part in (first, second)] == [{d} for d in devices]
@@ -90,10 +89,10 @@ def test_groups_are_split_over_the_devices_in_order():
 
 
 def test_every_device_runs_a_program_of_its_own():
-    devices = seeds_module.seed_devices(3, 1)
+    devices = seed_devices(3, 1)
     keys = jax.random.split(jax.random.key(0), 3)
-    lanes = seeds_module.split_lanes(keys, devices, 1)
-    draw = seeds_module.map_seeds(
+    lanes = split_lanes(keys, devices, 1)
+    draw = map_seeds(
         lambda shared, key: shared + jax.random.normal(key), 1.0, lanes, devices, 1
     )
     outputs = draw(lanes)
