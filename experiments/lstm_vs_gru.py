@@ -1,6 +1,6 @@
 """Which recurrent cell learns a toy problem in fewer updates: the LSTM or the GRU?
 
-Time: under a minute on 2 CPU cores; --preset reference takes ten minutes or more.
+Time: under a minute on 2 CPU cores; --preset reference takes five minutes or more.
 
     python -m experiments.lstm_vs_gru
     python -m experiments.lstm_vs_gru --preset reference --length 6
