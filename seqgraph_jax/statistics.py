@@ -214,8 +214,9 @@ this test (smallest possible p = 0.25); 6 can.
     for a, b in pairs:
         values = np.array([arms[a], arms[b]], float)
         missing = ~np.isfinite(values)
-        if missing_as is not None and not missing.all():
-            values = np.where(missing, missing_as, values)
+        bound = None if missing.all() else missing_as
+        if bound is not None:
+            values = np.where(missing, bound, values)
         differences = values[0] - values[1]
         differences = differences[np.isfinite(differences)]
         p_value, test = sign_flip_test(differences)
@@ -230,7 +231,7 @@ this test (smallest possible p = 0.25); 6 can.
                 p_holm=math.nan,
                 num_pairs=len(differences),
                 test=test,
-                verdict=_missing_note((a, b), missing, missing_as),
+                verdict=_missing_note((a, b), missing, bound),
             )
         )
     adjusted = holm([comparison.p_value for comparison in found])
