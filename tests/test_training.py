@@ -33,7 +33,7 @@ CONFIG = sg.TrainConfig(
 )
 
 
-def bits_equal(one, two):
+def assert_same_bits(one, two):
     """Same bits, NaN included."""
     chex.assert_trees_all_equal_shapes_and_dtypes(one, two)
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
@@ -77,7 +77,7 @@ def test_a_short_run_is_the_beginning_of_a_long_one():
     short = sg.TrainConfig(**{**vars(CONFIG), "updates": 20})
     _, long_metrics = jax.jit(partial(sg.train, MODEL, TASK, CONFIG))(key)
     _, short_metrics = jax.jit(partial(sg.train, MODEL, TASK, short))(key)
-    bits_equal(short_metrics, jax.tree.map(lambda m: m[:2], long_metrics))
+    assert_same_bits(short_metrics, jax.tree.map(lambda m: m[:2], long_metrics))
 
 
 def test_train_is_a_loop_of_advance_and_compiles_it_once():
