@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from inspect import signature
 from typing import Any
 
 from experiments.cli import (
@@ -120,13 +119,12 @@ def configure(argv: Sequence[str]) -> Config:
 def build(config: Config) -> tuple[Any, dict[str, Any]]:
     """The task and the model of each arm; raises `UsageError`."""
     import seqgraph_jax as sg
+    from seqgraph_jax import networks
 
     try:
         task = sg.tasks.TASKS[config.task](config.length)
         models = {}
         for cell in config.cells:
-            constructor, _ = sg.cell_named(cell)
-            has_forget_bias = "forget_bias" in signature(constructor).parameters
             models[cell] = sg.SequenceClassifier(
                 cell=cell,
                 features=config.hidden,
@@ -134,7 +132,9 @@ def build(config: Config) -> tuple[Any, dict[str, Any]]:
                 num_classes=task.num_classes,
                 embedding_features=config.embedding,
                 cell_options=(
-                    {"forget_bias": config.forget_bias} if has_forget_bias else {}
+                    {"forget_bias": config.forget_bias}
+                    if networks.has_option(cell, "forget_bias")
+                    else {}
                 ),
             )
     except ValueError as error:

@@ -8,7 +8,7 @@ as one that was never stopped.
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -34,7 +33,9 @@ from seqgraph_jax.lanes import seed_devices
 from seqgraph_jax.seeds import abstract_state, iterate_seeds
 
 
-def save_run(directory: Directory, arm: str, run: sg.Run) -> None:
+def save_run(
+    directory: Directory, arm: str, run: sg.Run, keep_steps: Collection[int] = ()
+) -> None:
     """Checkpoint an arm's state, metrics so far and times."""
     tree = {
         "state": run.state,
@@ -42,7 +43,9 @@ def save_run(directory: Directory, arm: str, run: sg.Run) -> None:
         "seconds": {"compile": np.array(run.compile_s), "train": np.array(run.train_s)},
     }
     step = int(run.updates[-1])
-    checkpoints.save(directory.arm(arm), step, tree, directory.settings)
+    checkpoints.save(
+        directory.arm(arm), step, tree, directory.settings, keep_steps=keep_steps
+    )
 
 
 def load_run(
@@ -107,14 +110,14 @@ def _progress() -> Progress:
     )
 
 
-def _show(progress: Progress, bar: TaskID, run: sg.Run) -> None:
+def status(run: sg.Run) -> str:
+    """The metric's mean, seeds converged, and updates of all seeds a second."""
     values = run.metrics[run.config.metric][:, -1]
     rate = run.updates[-1] * len(run.seeds) / max(run.train_s, 1e-9)
     converged = int(np.isfinite(run.updates_to_converge).sum())
     mean = np.mean(values[np.isfinite(values)]) if np.isfinite(values).any() else np.nan
     reached = f"{run.config.metric} {reporting.percent(mean)}"
-    status = f"{reached}, {converged}/{len(run.seeds)} converged, {rate:,.0f}/s"
-    progress.update(bar, completed=int(run.updates[-1]), status=status)
+    return f"{reached}, {converged}/{len(run.seeds)} converged, {rate:,.0f}/s"
 
 
 def train_arms(
@@ -125,8 +128,14 @@ def train_arms(
     width: int,
     directory: Directory,
     checkpoint_every: float,
+    keep_steps: Collection[int] = (),
+    status: Callable[[sg.Run], str] = status,
+    line: Callable[[sg.Run], str] | None = None,
 ) -> dict[str, sg.Run]:
     """Train every arm for all seeds, saving on the way, and return the finished runs.
+
+    Checkpoints at ``keep_steps`` stay. ``status`` stands beside the bar; ``line``, if
+    given, is printed above it at every evaluation.
 
     Raises `Interrupted` after a SIGINT or SIGTERM, with the state saved, and
     `UsageError` if a checkpoint cannot be used or the disk cannot be written.
@@ -149,17 +158,24 @@ def train_arms(
                 saved_at = time.monotonic()
                 later = iterate_seeds(model, task, config, seeds, width, run)
                 for run in later:
-                    _show(progress, bar, run)
+                    step = int(run.updates[-1])
+                    progress.update(bar, completed=step, status=status(run))
+                    if line is not None:
+                        progress.console.print(
+                            line(run), markup=False, highlight=False, soft_wrap=True
+                        )
                     _append_metrics(directory, arm, run)
                     due = time.monotonic() - saved_at >= checkpoint_every
-                    if due or received or run.finished:
-                        save_run(directory, arm, run)
+                    due = due or step in keep_steps or run.finished
+                    if due or received:
+                        save_run(directory, arm, run, keep_steps)
                         saved_at = time.monotonic()
                     if received:
                         raise Interrupted(received[0], directory.path)
                 assert run is not None  # the iterator yields, or the run was loaded
                 runs[arm] = run.on_host()
-                _show(progress, bar, runs[arm])
+                step = int(runs[arm].updates[-1])
+                progress.update(bar, completed=step, status=status(runs[arm]))
                 progress.stop_task(bar)
     except checkpoints.CheckpointError as error:
         raise UsageError(str(error)) from error

@@ -17,8 +17,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,16 @@ class Checkpoint:
             for name, array in self.arrays.items()
             if name.startswith(start)
         }
+
+    def as_dtype(self, dtype: Any) -> "Checkpoint":
+        """The same checkpoint with every floating array in another precision."""
+        return replace(
+            self,
+            arrays={
+                name: array.astype(dtype) if array.dtype.kind == "f" else array
+                for name, array in self.arrays.items()
+            },
+        )
 
     def restore(self, prefix: str, like: Any) -> Any:
         """The tree saved under ``prefix``, in the structure of ``like``.
@@ -100,8 +110,9 @@ def save(
     tree: Any,
     config: Mapping[str, Any],
     keep: int = 2,
+    keep_steps: Collection[int] = (),
 ) -> Path:
-    """Write ``directory/step`` and remove all but the newest ``keep``.
+    """Write ``directory/step``; keep the newest ``keep`` and ``keep_steps``, no other.
 
     ``config`` holds JSON values. A step that is there already is left as it is.
     Raises `OSError` if the disk is full or cannot be written; the older checkpoints
@@ -130,7 +141,8 @@ def save(
         for leftover in directory.glob(_TEMPORARY):
             shutil.rmtree(leftover, ignore_errors=True)
     for old in steps(directory)[:-keep]:
-        shutil.rmtree(directory / str(old))
+        if old not in keep_steps:
+            shutil.rmtree(directory / str(old))
     return path
 
 

@@ -45,12 +45,13 @@ class Batch(NamedTuple):
 
 
 def classification_metrics(
-    logits: jax.Array, targets: jax.Array
+    logits: jax.Array, targets: jax.Array, counted: jax.Array | None = None
 ) -> dict[str, jax.Array]:
     """Mean cross entropy in nats and the share of right answers, from 0 to 1.
 
-    Shapes: ``logits [..., C]``, ``targets [...]`` integers in 0..C-1. Where the loss
-    is not finite the accuracy is NaN, too: a broken network has none.
+    Shapes: ``logits [..., C]``, ``targets [...]`` integers in 0..C-1; the means are
+    over all, or over those where ``counted [...]``, at least one, is true. Where the
+    loss is not finite the accuracy is NaN, too: a broken network has none.
 
     >>> logits = jnp.array([[2.0, 0.0], [0.0, 2.0]])
     >>> metrics = classification_metrics(logits, jnp.array([0, 0]))
@@ -58,10 +59,10 @@ def classification_metrics(
     (0.5, 1.1269)
     """
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-    loss = losses.mean()
+    loss = losses.mean(where=counted)
     # From the wrong answers: a mean of ones may round to 0.99999994, a mean of
     # zeros is 0, so the accuracy is 1 if and only if every answer is right.
-    accuracy = 1 - (logits.argmax(-1) != targets).mean()
+    accuracy = 1 - (logits.argmax(-1) != targets).mean(where=counted)
     return {"loss": loss, "accuracy": jnp.where(jnp.isfinite(loss), accuracy, jnp.nan)}
 
 

@@ -21,7 +21,14 @@ _INIT, _DATA, _DROPOUT = range(3)  # folds of the run's key, by purpose
 
 
 class Task(Protocol):
-    """What training asks of a task; see `seqgraph_jax.tasks`."""
+    """What training asks of a task; see `seqgraph_jax.tasks`.
+
+    A task may have ``evaluation(key, size)``, the batch that networks are evaluated on
+    where that is not a sample. A task whose ``stateful`` is true has
+    ``follow(step, batch_size)``, the batch of update ``step``, which goes on where the
+    one before ended; its network has ``initial_carry(batch_size)``, takes a carry as
+    second argument and returns one first (see `seqgraph_jax.text`).
+    """
 
     def sample(self, key: jax.Array, batch_size: int) -> Any:
         """A batch with ``inputs`` and ``targets``."""
@@ -41,8 +48,8 @@ class TrainConfig:
     converged or diverged. ``eval_seed`` draws the evaluation batch, which is the same
     for all seeds.
 
-    Raises `ValueError` for a value that is not positive, and if ``eval_every`` does
-    not divide ``updates``.
+    Raises `ValueError` for a value that is not positive, for an unknown schedule, and
+    if ``eval_every`` does not divide ``updates``.
 
     >>> TrainConfig(updates=200, eval_every=10).num_evaluations
     20
@@ -53,6 +60,8 @@ class TrainConfig:
     batch_size: int = 128  # examples per update
     eval_size: int = 1024  # examples of the fixed evaluation set
     learning_rate: float = 2e-3  # Adam's step size
+    schedule: str = "constant"  # its course: constant, or linear or cosine to zero
+    warmup: int = 0  # updates over which it first rises from zero
     max_norm: float = 10.0  # bound of the gradient's global norm
     metric: str = "accuracy"  # what convergence and the best parameters are judged by
     threshold: float = 1.0  # value of the metric that counts as converged
@@ -63,9 +72,18 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            counts = field.type is int
+            counts = field.type is int and field.name != "warmup"
             if (counts or field.name in POSITIVE) and not value > 0:
                 raise ValueError(f"{field.name} must be above 0, not {value}")
+        if not 0 <= self.warmup < self.updates:
+            raise ValueError(
+                f"warmup must be 0 to below updates ({self.updates}), not {self.warmup}"
+            )
+        if self.schedule not in SCHEDULES:
+            raise ValueError(
+                f"schedule {self.schedule!r} is unknown: choose "
+                f"{', '.join(SCHEDULES)}"
+            )
         if self.updates % self.eval_every:
             raise ValueError(
                 f"updates ({self.updates}) must be a multiple of eval_every "
@@ -79,6 +97,13 @@ class TrainConfig:
 
 
 POSITIVE = ("learning_rate", "max_norm")
+
+#: Courses of the learning rate by name: of its first value and the updates it takes.
+SCHEDULES = {
+    "constant": lambda rate, updates: optax.constant_schedule(rate),
+    "linear": lambda rate, updates: optax.linear_schedule(rate, 0.0, updates),
+    "cosine": lambda rate, updates: optax.cosine_decay_schedule(rate, updates),
+}
 
 
 class Best(NamedTuple):
@@ -96,18 +121,23 @@ class TrainState(NamedTuple):
     params: Any
     opt_state: Any
     best: Best
+    carry: Any = ()  # hidden state after the last batch, of a stateful task
 
 
 def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Clipping by global norm, then Adam (Kingma and Ba, 2015)."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_norm), optax.adam(config.learning_rate)
-    )
+    rate: Any = config.learning_rate
+    if config.schedule != "constant" or config.warmup:
+        course = SCHEDULES[config.schedule](rate, config.updates - config.warmup)
+        rise = optax.linear_schedule(0.0, rate, max(config.warmup, 1))
+        rate = optax.join_schedules([rise, course], [config.warmup])
+    return optax.chain(optax.clip_by_global_norm(config.max_norm), optax.adam(rate))
 
 
 def eval_batch(task: Task, config: TrainConfig) -> Any:
     """The fixed evaluation batch, ``[eval_size, ...]``, from its own key."""
-    return task.sample(jax.random.key(config.eval_seed), config.eval_size)
+    draw = getattr(task, "evaluation", task.sample)
+    return draw(jax.random.key(config.eval_seed), config.eval_size)
 
 
 def init(
@@ -126,7 +156,12 @@ def init(
         params=params,
         opt_state=optimizer(config).init(params),
         best=Best(params, jnp.zeros((), jnp.int32), jnp.float32(-jnp.inf)),
+        carry=model.initial_carry(config.batch_size) if _stateful(task) else (),
     )
+
+
+def _stateful(task: Any) -> bool:
+    return getattr(task, "stateful", False)
 
 
 def update(
@@ -137,19 +172,24 @@ def update(
         jax.random.fold_in(jax.random.fold_in(key, purpose), state.step)
         for purpose in (_DATA, _DROPOUT)
     )
-    batch = task.sample(data_key, config.batch_size)
+    if _stateful(task):
+        batch = task.follow(state.step, config.batch_size)
+        inputs = (batch.inputs, state.carry)
+    else:
+        batch = task.sample(data_key, config.batch_size)
+        inputs = (batch.inputs,)
 
-    def loss_fn(params: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         outputs = model.apply(
-            {"params": params}, batch.inputs, train=True, rngs={"dropout": dropout_key}
+            {"params": params}, *inputs, train=True, rngs={"dropout": dropout_key}
         )
         metrics = task.metrics(outputs, batch.targets)
-        return metrics["loss"], metrics
+        return metrics["loss"], (outputs[0] if _stateful(task) else (), metrics)
 
-    grads, metrics = jax.grad(loss_fn, has_aux=True)(state.params)
+    grads, (carry, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
     updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    return TrainState(state.step + 1, params, opt_state, state.best), metrics
+    return TrainState(state.step + 1, params, opt_state, state.best, carry), metrics
 
 
 def advance(
@@ -163,8 +203,8 @@ def advance(
     """One evaluation period: ``eval_every`` updates, then metrics on ``evaluation``.
 
     ``key`` is the run's key and stays the same in every period. Metrics are scalars:
-    those of ``evaluation`` under their names, and ``train_loss``, the mean over the
-    period's training batches.
+    those of ``evaluation`` under their names, and those of the period's training
+    batches, averaged, under ``train_`` and their names.
     """
     state, history = lax.scan(
         lambda state, _: update(model, task, config, key, state),
@@ -182,7 +222,8 @@ def advance(
         Best(state.params, state.step, value),
         state.best,
     )
-    metrics = {"train_loss": history["loss"].mean(), **metrics}
+    trained = {f"train_{name}": values.mean() for name, values in history.items()}
+    metrics = {**trained, **metrics}
     return state._replace(best=best), metrics
 
 

@@ -11,14 +11,18 @@ PACKAGE = Path(__file__).parents[1] / "seqgraph_jax"
 
 #: From the bottom up: a module may import those before it, and no other.
 ORDER = (
-    *("steps", "cells", "recurrent", "networks"),
-    *("binary", "tasks"),
+    *("steps", "cells", "recurrent", "networks", "sampling"),
+    *("binary", "tasks", "text"),
     *("training", "lanes", "runs", "seeds"),
     *("statistics", "results", "plots", "reporting", "checkpoints"),
+    *("datasets", "text_models"),
 )
 APART = {
     "tasks": {"cells", "recurrent", "networks"},
-    "training": {"cells", "recurrent", "networks", "tasks"},
+    "sampling": {"steps", "cells", "recurrent", "networks"},
+    "datasets": set(ORDER),
+    "text": {"cells", "recurrent", "networks", "sampling"},
+    "training": {"cells", "recurrent", "networks", "sampling", "tasks", "text"},
     "lanes": set(ORDER),
     "statistics": set(ORDER),
     "checkpoints": set(ORDER),
