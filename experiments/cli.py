@@ -123,7 +123,7 @@ def choose_width(options: RunOptions, num_seeds: int) -> int:
     return resolve_width("auto" if width == "auto" else int(width), num_seeds)
 
 
-def set_up_jax(options: RunOptions) -> None:
+def set_up_jax(compilation_cache: bool) -> None:
     """Cores of a CPU as devices, and the compilation cache; before JAX computes."""
     import jax
 
@@ -132,7 +132,7 @@ def set_up_jax(options: RunOptions) -> None:
         # Raises if a program that called `main` has computed with JAX already.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", _num_cores())
-    if options.compilation_cache and not jax.config.jax_compilation_cache_dir:
+    if compilation_cache and not jax.config.jax_compilation_cache_dir:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "seqgraph_jax/xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

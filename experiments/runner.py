@@ -239,7 +239,7 @@ def finish(
         ) from error
     console = Console(highlight=False)
     summary = reporting.summary_table(runs)
-    console.print(_rich_table(summary), soft_wrap=True)
+    console.print(rich_table(summary), soft_wrap=True)
     for sentence in reporting.warnings(runs):
         console.print(f"Note: {sentence}", soft_wrap=True)
     for pair in comparisons[0].pairs:
@@ -247,7 +247,8 @@ def finish(
     console.print(f"Report: {directory.path / 'report.html'}", soft_wrap=True)
 
 
-def _rich_table(table: reporting.Table) -> Table:
+def rich_table(table: reporting.Table) -> Table:
+    """The table as the terminal shows it."""
     shown = Table(box=box.SIMPLE, caption=table.caption, caption_justify="left")
     for i, name in enumerate(table.header):
         shown.add_column(name, justify="left" if i == 0 else "right")

@@ -133,7 +133,7 @@ def build(config: Config, corpus: str) -> tuple[Any, Any, Any]:
 def main(argv: Sequence[str]) -> None:
     """Run the experiment."""
     config = configure(argv)
-    set_up_jax(config.run)
+    set_up_jax(config.run.compilation_cache)
 
     from experiments import directory, runner, text_report
 

@@ -5,6 +5,7 @@ Figures are made without pyplot: no global state, no window, no backend to choos
 
 import io
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -31,20 +32,85 @@ def plot_curves(
 ) -> None:
     """Draw a metric against updates: every seed thin, the mean thick, and its band."""
     for (arm, run), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
-        curves = scale * run.metrics[metric]
-        axes.plot(run.updates, curves.T, color=colour, linewidth=0.5, alpha=0.45)
-        low, high = statistics.mean_band(curves)
-        axes.fill_between(run.updates, low, high, color=colour, alpha=0.2, linewidth=0)
-        exists = np.isfinite(curves)
-        mean = np.where(exists, curves, 0).sum(0) / np.maximum(exists.sum(0), 1)
-        mean[~exists.any(axis=0)] = np.nan
         num_diverged = int(run.diverged.sum())
         label = f"{arm} ({num_diverged} diverged)" if num_diverged else arm
-        axes.plot(run.updates, mean, color=colour, linewidth=2, label=label)
-    axes.set_xlabel("updates")
-    axes.set_ylabel(LABELS.get(metric, metric))
+        plot_seeds(axes, run.updates, scale * run.metrics[metric], colour, label)
+    _finish(axes, "updates", LABELS.get(metric, metric))
+
+
+def plot_seeds(
+    axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
+) -> None:
+    """Draw curves ``[S, K]`` over x ``[K]``: seeds thin, mean thick, with its band."""
+    axes.plot(x, curves.T, color=colour, linewidth=0.5, alpha=0.45)
+    if len(curves) > 1:
+        low, high = statistics.mean_band(curves)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    exists = np.isfinite(curves)
+    mean = np.where(exists, curves, 0).sum(0) / np.maximum(exists.sum(0), 1)
+    mean[~exists.any(axis=0)] = np.nan
+    axes.plot(x, mean, color=colour, linewidth=2, label=label, **line)
+
+
+def _finish(axes: Axes, x_label: str, y_label: str) -> None:
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figure:
+    """Bits per character and accuracy against updates, in training and evaluation.
+
+    ``evaluation`` names the evaluation text; ``reported`` is an accuracy to compare
+    with, from 0 to 1.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    panels = (("bits_per_char", 1.0, "bits per character"), ("accuracy", 100.0, "%"))
+    for axes, (metric, scale, unit) in zip(figure.subplots(1, 2), panels, strict=True):
+        for name, label, colour in (
+            (f"train_{metric}", "training batches", COLOURS[0]),
+            (metric, evaluation, COLOURS[1]),
+        ):
+            plot_seeds(axes, run.updates, scale * run.metrics[name], colour, label)
+        _finish(axes, "updates", unit if scale == 1 else f"accuracy ({unit})")
+    if reported is not None:
+        axes.axhline(100 * reported, color="#444444", ls=":", lw=1)
+        axes.annotate(
+            "reported for the reference, in training",
+            (0, 100 * reported),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 3),
+            textcoords="offset points",
+            fontsize="small",
+        )
+    axes.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def plot_sweep(
+    panels: Mapping[str, np.ndarray], x: np.ndarray, x_label: str, marks: Any = ()
+) -> Figure:
+    """Quantities ``[S, K]`` by their axis label against x ``[K]``, a panel for each."""
+    from matplotlib.figure import Figure
+
+    columns = 3
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4 * columns, 3.1 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (label, curves) in zip(grid, panels.items(), strict=False):
+        plot_seeds(axes, x, curves, COLOURS[0], "", marker="o", markersize=4)
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(x, [f"{value:g}" for value in x], rotation=60)
+        for mark in marks:
+            axes.axvline(mark, color="#888888", ls=":", lw=1)
+        _finish(axes, x_label, label)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    return figure
 
 
 def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:

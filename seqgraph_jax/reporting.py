@@ -30,6 +30,16 @@ class Table:
     caption: str = ""
 
 
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it: a table, an SVG picture, or text as it is."""
+
+    heading: str
+    table: Table | None = None
+    svg: str = ""
+    text: str = ""
+
+
 def percent(share: float) -> str:
     """A share as a percentage, rounded down: 100 % is printed for 1 alone.
 
@@ -140,12 +150,46 @@ def warnings(runs: Mapping[str, Run]) -> list[str]:
     return sentences
 
 
-def _html(**values: Any) -> str:
+def page(
+    *,
+    title: str,
+    question: str,
+    verdicts: Sequence[str],
+    sections: Sequence[Section],
+    record: Mapping[str, Any],
+    command: str = "",
+    warnings: Sequence[str] = (),
+) -> str:
+    """The report as one HTML page that opens offline.
+
+    ``record`` is that of results.json. All text is escaped; SVG is not, and must come
+    from `seqgraph_jax.plots`, which escapes what it draws.
+    """
     import jinja2
 
     loader = jinja2.PackageLoader("seqgraph_jax")
     templates = jinja2.Environment(loader=loader, autoescape=True)
-    return templates.get_template("report.html.j2").render(**values)
+    environment = [[k, str(v)] for k, v in record["environment"].items()]
+    return templates.get_template("report.html.j2").render(
+        title=title,
+        question=question,
+        verdicts=verdicts,
+        warnings=warnings,
+        sections=sections,
+        environment=Table(("", ""), environment),
+        command=command,
+        config=dumps(record["config"], indent=2),
+    )
+
+
+def write_figure(directory: Path, figure: Any, name: str = "curves") -> str:
+    """Write NAME.png and NAME.svg; returns the SVG element, for a `Section`."""
+    from seqgraph_jax import plots  # matplotlib takes a second to import
+
+    figure.savefig(directory / f"{name}.png", dpi=160)
+    svg = plots.svg(figure)
+    write_text(directory / f"{name}.svg", svg)
+    return svg[svg.index("<svg") :]
 
 
 def report(
@@ -178,28 +222,22 @@ def report(
 
     from seqgraph_jax import plots  # matplotlib takes a second to import
 
-    figure = plots.plot_runs(runs, baseline_accuracy)
-    figure.savefig(directory / "curves.png", dpi=160)
-    svg = plots.svg(figure)
-    write_text(directory / "curves.svg", svg)
-    write_text(
-        directory / "report.html",
-        _html(
-            title=title,
-            question=question,
-            verdicts=[pair.verdict for pair in comparisons[0].pairs],
-            warnings=warnings(runs),
-            summary=summary_table(runs),
-            figure=svg[svg.index("<svg") :],
-            comparison_table=comparison_table(comparisons),
-            seed_table=seed_table(runs),
-            environment=Table(
-                ("", ""), [[k, str(v)] for k, v in record["environment"].items()]
-            ),
-            command=command,
-            config=dumps(config, indent=2),
-        ),
+    svg = write_figure(directory, plots.plot_runs(runs, baseline_accuracy))
+    html = page(
+        title=title,
+        question=question,
+        verdicts=[pair.verdict for pair in comparisons[0].pairs],
+        warnings=warnings(runs),
+        sections=[
+            Section("Results", summary_table(runs)),
+            Section("Curves", svg=svg),
+            Section("Comparisons", comparison_table(comparisons)),
+            Section("Every seed", seed_table(runs)),
+        ],
+        record=record,
+        command=command,
     )
+    write_text(directory / "report.html", html)
     write_metrics(directory / "metrics.jsonl", runs)
     write_json(directory / "results.json", record)
     return comparisons

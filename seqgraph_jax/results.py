@@ -85,16 +85,15 @@ def compare(
     )
 
 
-def environment(runs: Mapping[str, Run]) -> dict[str, Any]:
+def environment(num_devices: int, seed_width: int) -> dict[str, Any]:
     """Versions, device and layout of the seeds; ``git_commit`` of this package."""
-    run = next(iter(runs.values()))
     return {
         "python": platform.python_version(),
         "jax": jax.__version__,
         "flax": flax.__version__,
         "device": jax.devices()[0].device_kind,
-        "num_devices": run.num_devices,
-        "seed_width": run.width,
+        "num_devices": num_devices,
+        "seed_width": seed_width,
         "git_commit": _git_commit(),
     }
 
@@ -131,12 +130,13 @@ def results(
         }
         for name, run in runs.items()
     }
+    run = next(iter(runs.values()))
     return {
         "schema": 1,
         "experiment": experiment,
         "config": dict(config),
-        "seeds": list(next(iter(runs.values())).seeds),
-        "environment": environment(runs),
+        "seeds": list(run.seeds),
+        "environment": environment(run.num_devices, run.width),
         "arms": arms,
         "comparisons": [
             asdict(pair) for compared in comparisons for pair in compared.pairs

@@ -178,7 +178,9 @@ def beam_search(
     prompts = jnp.broadcast_to(prompt[None], (num_beams, len(prompt)))
     carry = model.initial_carry(num_beams)
     carry, logits = model.apply({"params": params}, prompts, carry)
-    texts = jnp.full((num_beams, length), -1, jnp.int32).at[:, : len(prompt)].set(prompts)
+    texts = (
+        jnp.full((num_beams, length), -1, jnp.int32).at[:, : len(prompt)].set(prompts)
+    )
     totals = jnp.where(jnp.arange(num_beams) == 0, 0.0, -jnp.inf)  # one text so far
 
     def step(state: Any, position: jax.Array) -> tuple[Any, None]:

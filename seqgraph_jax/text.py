@@ -121,7 +121,7 @@ def read_text(
 def without_gutenberg(text: str) -> str:
     """The text between Project Gutenberg's header and footer, if it has them.
 
-    >>> without_gutenberg("x\\n*** START OF THIS ***\\nA tale.\\n*** END OF THIS ***\\n")
+    >>> without_gutenberg("x\\n*** START OF IT ***\\nA tale.\\n*** END OF IT ***\\n")
     'A tale.\\n'
     """
     start = re.search(r"^\*\*\* ?START OF.*$\n?", text, re.M)

@@ -40,7 +40,9 @@ def char_lm(config: Mapping[str, Any], num_symbols: int) -> CharLM:
     """
     cell = config["cell"]
     options = (
-        {"forget_bias": config["forget_bias"]} if has_option(cell, "forget_bias") else {}
+        {"forget_bias": config["forget_bias"]}
+        if has_option(cell, "forget_bias")
+        else {}
     )
     return CharLM(
         cell=cell,

@@ -9,7 +9,7 @@ beginning of a long one and a resumed run needs no key from the past.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import flax.linen as nn
 import jax
@@ -81,8 +81,7 @@ class TrainConfig:
             )
         if self.schedule not in SCHEDULES:
             raise ValueError(
-                f"schedule {self.schedule!r} is unknown: choose "
-                f"{', '.join(SCHEDULES)}"
+                f"schedule {self.schedule!r} is unknown: choose {', '.join(SCHEDULES)}"
             )
         if self.updates % self.eval_every:
             raise ValueError(
@@ -172,16 +171,17 @@ def update(
         jax.random.fold_in(jax.random.fold_in(key, purpose), state.step)
         for purpose in (_DATA, _DROPOUT)
     )
+    arguments: tuple[Any, ...]
     if _stateful(task):
-        batch = task.follow(state.step, config.batch_size)
-        inputs = (batch.inputs, state.carry)
+        batch = cast(Any, task).follow(state.step, config.batch_size)
+        arguments = (batch.inputs, state.carry)
     else:
         batch = task.sample(data_key, config.batch_size)
-        inputs = (batch.inputs,)
+        arguments = (batch.inputs,)
 
     def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         outputs = model.apply(
-            {"params": params}, *inputs, train=True, rngs={"dropout": dropout_key}
+            {"params": params}, *arguments, train=True, rngs={"dropout": dropout_key}
         )
         metrics = task.metrics(outputs, batch.targets)
         return metrics["loss"], (outputs[0] if _stateful(task) else (), metrics)

@@ -15,12 +15,13 @@ ORDER = (
     *("binary", "tasks", "text"),
     *("training", "lanes", "runs", "seeds"),
     *("statistics", "results", "plots", "reporting", "checkpoints"),
-    *("datasets", "text_models"),
+    *("datasets", "text_models", "text_measures"),
 )
 APART = {
     "tasks": {"cells", "recurrent", "networks"},
     "sampling": {"steps", "cells", "recurrent", "networks"},
     "datasets": set(ORDER),
+    "text_measures": set(ORDER),
     "text": {"cells", "recurrent", "networks", "sampling"},
     "training": {"cells", "recurrent", "networks", "sampling", "tasks", "text"},
     "lanes": set(ORDER),

@@ -1,0 +1,77 @@
+"""Let the networks of a text model write, piece by piece."""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from seqgraph_jax import sampling
+from seqgraph_jax.text_models import TextModel
+
+
+def write(
+    loaded: TextModel,
+    prompt: np.ndarray,
+    length: int,
+    num: int,
+    seed: int,
+    multiply_by: float,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    beam: int | None = None,
+    chunk: int = 32,
+) -> Iterator[list[list[str]]]:
+    """Yield the next characters of ``num`` texts of every seed's network, ``[S, num]``.
+
+    The prompt, tokens ``[P]`` or ``[num, P]``, comes first; ``length`` more characters
+    follow. One program is compiled, for ``chunk`` characters, and the carry goes from
+    call to call.
+    """
+    model, params, vocabulary = loaded.model, loaded.params, loaded.vocabulary
+    key = jax.random.key(seed)
+    if beam is not None:
+        if not len(prompt):
+            prompt = np.asarray(jax.random.randint(key, (1,), 0, len(vocabulary)))
+            length -= 1
+        search = partial(sampling.beam_search, model)
+        total = len(prompt) + length
+        texts = [
+            search(one, jnp.asarray(prompt), total, beam)[0][:num]
+            for one in _each(params, len(loaded.seeds))
+        ]
+        yield [[vocabulary.decode(text) for text in row] for row in texts]
+        return
+
+    def extend(params: Any, state: Any, given: jax.Array, tau: jax.Array) -> Any:
+        return sampling.extend(model, params, state, given, tau, top_k, top_p)
+
+    extend_all = jax.jit(jax.vmap(extend, in_axes=(0, 0, None, None)))
+    num_seeds, given_length = len(loaded.seeds), prompt.shape[-1]
+    total = given_length + length
+    state = sampling.start(model, key, num, len(vocabulary))
+    state = jax.tree.map(
+        lambda leaf: jnp.broadcast_to(leaf[None], (num_seeds, *leaf.shape)), state
+    )
+    given = np.full((num, -(-total // chunk) * chunk), -1, np.int32)
+    given[:, :given_length] = prompt
+    for first in range(0, total, chunk):
+        piece = jnp.asarray(given[:, first : first + chunk])
+        state, tokens = extend_all(params, state, piece, jnp.float32(multiply_by))
+        rows = np.asarray(tokens)[..., : total - first]  # [S, num, <= chunk]
+        yield [[vocabulary.decode(text) for text in row] for row in rows]
+
+
+def texts(*args: Any, **options: Any) -> list[list[str]]:
+    """All that `write` yields, joined: ``[S][num]`` texts."""
+    pieces = list(write(*args, **options))
+    return [
+        ["".join(parts) for parts in zip(*rows, strict=True)]
+        for rows in zip(*pieces, strict=True)
+    ]
+
+
+def _each(params: Any, num_seeds: int) -> list[Any]:
+    return [jax.tree.map(lambda leaf, s=s: leaf[s], params) for s in range(num_seeds)]
