@@ -39,7 +39,9 @@ def measure(
     batch = task.evaluation(jax.random.key(0), 64)
     known = set(text_measures.words(corpus))
     jobs = [("tau", tau) for tau in config.taus] + [("step", step) for step in models]
-    for kind, value in track(jobs, "measuring", Console(stderr=True), transient=True):
+    for kind, value in track(
+        jobs, "measuring", console=Console(stderr=True), transient=True
+    ):
         if kind == "tau":
             drawn = _drawn(config, last, float(value), corpus, known)
             by_tau[float(value)] = _on_text(last, batch, float(value)) | drawn

@@ -15,13 +15,14 @@ ORDER = (
     *("binary", "tasks", "text"),
     *("training", "lanes", "runs", "seeds"),
     *("statistics", "results", "plots", "reporting", "checkpoints"),
-    *("datasets", "text_models", "text_measures"),
+    *("datasets", "text_models", "text_measures", "torch_weights"),
 )
 APART = {
     "tasks": {"cells", "recurrent", "networks"},
     "sampling": {"steps", "cells", "recurrent", "networks"},
     "datasets": set(ORDER),
     "text_measures": set(ORDER),
+    "torch_weights": set(ORDER),
     "text": {"cells", "recurrent", "networks", "sampling"},
     "training": {"cells", "recurrent", "networks", "sampling", "tasks", "text"},
     "lanes": set(ORDER),
