@@ -100,7 +100,7 @@ def convention(config: Config, multiply_by: float) -> str:
     if config.beam is not None:
         return f"beam search with {config.beam} beams: no draws, no temperature"
     divide_by = math.inf if multiply_by == 0 else 1 / multiply_by
-    multiplied = f"scores multiplied by tau = {multiply_by:g}"
+    multiplied = f"multiplied by tau = {multiply_by:g}"
     divided = f"divided by T = {divide_by:g}"
     if multiply_by == math.inf:
         note = " (greedy: always the most probable character)"
@@ -110,7 +110,7 @@ def convention(config: Config, multiply_by: float) -> str:
         note = ""
     if config.divide_by is not None:
         return f"scores {divided}, which is the same as {multiplied}{note}"
-    return f"{multiplied}, which is the same as {divided}{note}"
+    return f"scores {multiplied}, which is the same as {divided}{note}"
 
 
 def main(argv: Sequence[str]) -> None:

@@ -5,19 +5,27 @@ Axis letters, everywhere: S seeds, K evaluations, B batch, T time, F input featu
 H hidden features, V vocabulary, N nodes, E edges, A attention heads.
 """
 
-from seqgraph_jax import checkpoints, statistics, tasks
+from seqgraph_jax import checkpoints, sampling, statistics, tasks, text
 from seqgraph_jax.cells import CELLS, GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
-from seqgraph_jax.networks import SequenceClassifier, cell_named, num_params
+from seqgraph_jax.networks import (
+    CharLM,
+    SequenceClassifier,
+    cell_named,
+    num_params,
+)
 from seqgraph_jax.recurrent import Bidirectional, Recurrent, Stack
 from seqgraph_jax.reporting import report
 from seqgraph_jax.results import compare
 from seqgraph_jax.runs import Run
+from seqgraph_jax.sampling import beam_search, generate
 from seqgraph_jax.seeds import apply_seeds, iterate_seeds, train_seeds
+from seqgraph_jax.text_models import load_text_model
 from seqgraph_jax.training import TrainConfig, TrainState, train
 
 __all__ = [
     "CELLS",
     "Bidirectional",
+    "CharLM",
     "GRUCell",
     "LSTMCell",
     "PeepholeLSTMCell",
@@ -29,14 +37,19 @@ __all__ = [
     "TrainConfig",
     "TrainState",
     "apply_seeds",
+    "beam_search",
     "cell_named",
     "checkpoints",
     "compare",
+    "generate",
     "iterate_seeds",
+    "load_text_model",
     "num_params",
     "report",
+    "sampling",
     "statistics",
     "tasks",
+    "text",
     "train",
     "train_seeds",
 ]

@@ -1,0 +1,177 @@
+"""Training and sampling of the reference's character model, against PyTorch.
+
+    pip install torch==2.13.0 && python -m benchmarks.text
+
+Both on the same threads, in turn, in one process; a ratio is PyTorch's time divided by
+ours, the median over rounds. Networks, batches, clipping and optimiser are the same:
+embedding 64, two LSTM layers of 256, linear layer on 87 characters; batch 64, windows
+of 30, Adam, global-norm clip 10. Nothing is trained to an end: values do not matter.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+
+THREADS = 2
+jax.config.update("jax_num_cpu_devices", THREADS)
+
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+import seqgraph_jax as sg  # noqa: E402
+from seqgraph_jax import sampling, text, training  # noqa: E402
+
+V, E, H, LAYERS, B, T = 87, 64, 256, 2, 64, 30
+LENGTH = 200  # characters to sample
+UPDATES = 20  # of a round
+
+
+class TorchLM(torch.nn.Module):
+    """The same network with `torch.nn.LSTM`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(V, E)
+        self.lstm = torch.nn.LSTM(E, H, LAYERS)
+        self.head = torch.nn.Linear(H, V)
+
+    def forward(self, tokens, carry=None):  # [T, B]
+        outputs, carry = self.lstm(self.embedding(tokens), carry)
+        return self.head(outputs), carry
+
+
+def torch_update(tokens: torch.Tensor) -> Callable[[], None]:
+    """One update on random windows."""
+    model = TorchLM()
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+
+    def update() -> None:
+        starts = torch.randint(0, len(tokens) - T, (B,))
+        windows = tokens[starts[None] + torch.arange(T + 1)[:, None]]  # [T + 1, B]
+        optimizer.zero_grad()
+        logits, _ = model(windows[:-1])
+        loss = functional.cross_entropy(logits.reshape(-1, V), windows[1:].reshape(-1))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimizer.step()
+
+    return update
+
+
+@torch.no_grad()
+def torch_sample(model: TorchLM, batch_size: int, keep_state: bool) -> torch.Tensor:
+    """LENGTH characters, with the state kept or the prefix fed again."""
+    tokens, carry = torch.randint(0, V, (1, batch_size)), None
+    for _ in range(LENGTH - 1):
+        if keep_state:
+            logits, carry = model(tokens[-1:], carry)
+        else:
+            logits, _ = model(tokens)
+        drawn = torch.multinomial(torch.softmax(2.0 * logits[-1], -1), 1).T
+        tokens = torch.cat([tokens, drawn])
+    return tokens
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def in_turn(arms: dict[str, Callable[[], float]], rounds: int) -> None:
+    """Print medians, and medians of the ratios of the first arm to each other one."""
+    for arm in arms.values():
+        arm()  # compiles, allocates
+    times = {name: [] for name in arms}
+    for _ in range(rounds):
+        for name, arm in arms.items():
+            times[name].append(arm())
+    first = next(iter(arms))
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(times[first], values, strict=True)]
+        low, high = min(ratios), max(ratios)
+        print(
+            f"  {name:<46} {1e3 * statistics.median(values):9.2f} ms   "
+            f"{first} / this {statistics.median(ratios):6.2f} ({low:.2f} to {high:.2f})",
+            flush=True,
+        )
+
+
+def train_arms(tokens: np.ndarray) -> dict[str, Callable[[], float]]:
+    """Seconds per update and seed."""
+    task = text.TextTask(jnp.asarray(tokens), jnp.zeros(0, jnp.int32), V, T)
+    model = sg.CharLM("lstm", H, V, E, LAYERS)
+    config = sg.TrainConfig(
+        updates=10_000 * UPDATES, eval_every=UPDATES, batch_size=B, eval_size=1
+    )
+
+    def ours(num_seeds: int) -> Callable[[], float]:
+        runs = sg.iterate_seeds(model, task, config, range(num_seeds))
+        next(runs)
+
+        def round_() -> float:
+            start = time.perf_counter()
+            next(runs)
+            return (time.perf_counter() - start) / UPDATES / num_seeds
+
+        return round_
+
+    update = torch_update(torch.from_numpy(tokens).long())
+
+    def peer() -> float:
+        return seconds(lambda: [update() for _ in range(UPDATES)]) / UPDATES
+
+    return {
+        "PyTorch": peer,
+        "ours, one seed": ours(1),
+        f"ours, {THREADS} seeds, one on each device": ours(THREADS),
+    }
+
+
+def sample_arms(batch_size: int) -> dict[str, Callable[[], float]]:
+    """Seconds for LENGTH characters of every text of the batch."""
+    model = sg.CharLM("lstm", H, V, E, LAYERS)
+    key = jax.random.key(0)
+    config = sg.TrainConfig(batch_size=B)
+    task = text.TextTask(jnp.arange(V), jnp.zeros(0, jnp.int32), V, T)
+    params = training.init(model, task, config, key).params
+    nothing = jnp.zeros((batch_size, 0), jnp.int32)
+    peer = TorchLM().eval()
+
+    def ours() -> jax.Array:
+        return sampling.generate(model, params, key, nothing, LENGTH, V, 2.0)
+
+    return {
+        "PyTorch, state kept": lambda: seconds(
+            lambda: torch_sample(peer, batch_size, True) is None
+        ),
+        "PyTorch, prefix fed again": lambda: seconds(
+            lambda: torch_sample(peer, batch_size, False) is None
+        ),
+        "ours": lambda: seconds(ours),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--parts", nargs="+", default=["train", "1", "64"])
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    tokens = np.random.default_rng(0).integers(0, V, 500_000).astype(np.int32)
+    if "train" in options.parts:
+        print(f"training, per update and seed (batch {B}, window {T})")
+        in_turn(train_arms(tokens), options.rounds)
+    for part in options.parts:
+        if part.isdigit():
+            print(f"sampling {LENGTH} characters, batch {part}")
+            in_turn(sample_arms(int(part)), max(3, options.rounds // 3))
+
+
+if __name__ == "__main__":
+    main()
