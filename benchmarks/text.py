@@ -97,7 +97,8 @@ def in_turn(arms: dict[str, Callable[[], float]], rounds: int) -> None:
         low, high = min(ratios), max(ratios)
         print(
             f"  {name:<46} {1e3 * statistics.median(values):9.2f} ms   "
-            f"{first} / this {statistics.median(ratios):6.2f} ({low:.2f} to {high:.2f})",
+            f"{first} / this {statistics.median(ratios):6.2f} "
+            f"({low:.2f} to {high:.2f})",
             flush=True,
         )
 

@@ -35,6 +35,7 @@ class Config:
     run: Path = Path("checkpoints/my-grimm")  # run directory of experiments.train_text
     out: Path = Path("my-model")  # new directory to write
     steps: tuple[int, ...] = (400,)  # checkpoints to take besides the last, if kept
+    smoke: bool = False  # accepted as everywhere; changes nothing here
     compilation_cache: bool = True  # keep compiled programs in the user's cache
 
 
@@ -113,7 +114,8 @@ def _card(
 the last {config["holdout"]:.0%} held out; SHA-256 of the text \
 `{config["corpus_sha256"]}` |
 | training | {stored.step:,} updates of Adam, learning rate \
-{config["learning_rate"]:g}, batch {config["batch_size"]}, windows of {config["window"]}; seed {seed}, the first of \
+{config["learning_rate"]:g}, batch {config["batch_size"]}, windows of \
+{config["window"]}; seed {seed}, the first of \
 {len(record["seeds"])} that were trained, not the best |
 | training accuracy | {trained["train_accuracy"]:.2%} \
 ({trained["train_bits_per_char"]:.3f} bits per character), mean over the last \
@@ -125,8 +127,8 @@ the last {config["holdout"]:.0%} held out; SHA-256 of the text \
 
 Trained with JAX {record["environment"]["jax"]} on \
 {record["environment"]["num_devices"]} devices of kind \
-{record["environment"]["device"]} in {record["timing"]["train_s"] / 60:.0f} minutes for \
-all seeds. `metrics.jsonl` and \
+{record["environment"]["device"]} in {record["timing"]["train_s"] / 60:.0f} minutes \
+for all seeds. `metrics.jsonl` and \
 `curves.png` are its training curves. To make it again:
 
 ```

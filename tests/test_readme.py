@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from experiments import train_text
 from experiments.cli import run_main
 
 ROOT = Path(__file__).parents[1]
+RUN = "checkpoints/my-grimm"  # the run that the pages train, then go on with
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -36,6 +38,9 @@ def test_commands_run(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     argv = [word for word in argv if word != "--resume"]
     argv += ["--smoke", "--no-compilation-cache"]
+    if RUN in argv and module != train_text.MODULE:
+        first = ["--smoke", "--no-compilation-cache", "--out", RUN]
+        assert run_main(train_text.main, train_text.MODULE, first) == 0
     assert run_main(importlib.import_module(module).main, module, argv) == 0
 
 
