@@ -134,7 +134,12 @@ def main(argv: Sequence[str]) -> None:
     except CheckpointError as error:
         raise UsageError(str(error)) from error
     streams = sys.stdout.isatty() and not config.json
-    pieces = writing.write(
+    several = len(loaded.seeds) > 1 and not config.json
+    header = "# the network of seed {}"
+    if streams and several:
+        print(header.format(loaded.seeds[0]))
+    pieces = []
+    for piece in writing.write(
         loaded,
         prompt,
         config.length,
@@ -145,33 +150,26 @@ def main(argv: Sequence[str]) -> None:
         config.top_p,
         config.beam,
         CHUNK,
-    )
-    texts: Any = None
-    for piece in pieces:  # [S, num] strings
-        if streams:
-            print(piece[0][0].replace("\n", " "), end="", flush=True)
-        texts = (
-            piece
-            if texts is None
-            else [
-                [before + more for before, more in zip(*rows, strict=True)]
-                for rows in zip(texts, piece, strict=True)
-            ]
-        )
-    for model_seed, row in zip(loaded.seeds, texts, strict=True):
-        if len(loaded.seeds) > 1 and not config.json and not streams:
-            print(f"# the network of seed {model_seed}")
+    ):
+        pieces.append(piece)
+        if streams:  # the first text appears as it is generated, the others at the end
+            print(_one_line(piece[0][0]), end="", flush=True)
+    if streams:
+        print()
+    texts = writing.joined(pieces)
+    for s, (model_seed, row) in enumerate(zip(loaded.seeds, texts, strict=True)):
+        if several and not (streams and s == 0):
+            print(header.format(model_seed))
         for index, text in enumerate(row):
             if config.json:
-                print(
-                    json.dumps(
-                        _record(config, multiply_by, loaded, model_seed, index, text)
-                    )
-                )
-            elif streams and text is texts[0][0]:
-                print()
-            else:
-                print(text.replace("\n", " "))
+                record = _record(config, multiply_by, loaded, model_seed, index, text)
+                print(json.dumps(record))
+            elif not (streams and s == index == 0):
+                print(_one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ")
 
 
 def _record(

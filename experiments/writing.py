@@ -66,7 +66,11 @@ def write(
 
 def texts(*args: Any, **options: Any) -> list[list[str]]:
     """All that `write` yields, joined: ``[S][num]`` texts."""
-    pieces = list(write(*args, **options))
+    return joined(list(write(*args, **options)))
+
+
+def joined(pieces: list[list[list[str]]]) -> list[list[str]]:
+    """Pieces of texts, as `write` yields them, put together: ``[S][num]`` texts."""
     return [
         ["".join(parts) for parts in zip(*rows, strict=True)]
         for rows in zip(*pieces, strict=True)

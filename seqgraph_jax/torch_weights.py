@@ -93,7 +93,7 @@ def to_torch_lstm(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Other parameters are left out. The bias becomes ``bias_ih``, and ``bias_hh`` is
     zero. Inverse of `from_torch_lstm`.
     """
-    state_dict = {}
+    state_dict: dict[str, np.ndarray] = {}
     for layer in range(sum(name.startswith("LSTMCell_") for name in params)):
         cell = params[f"LSTMCell_{layer}"]
         bias = np.asarray(cell["input"]["bias"])
