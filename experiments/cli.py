@@ -180,6 +180,8 @@ def run_main(
             f"\ninterrupted; the state is saved. To go on: {command}", file=sys.stderr
         )
         return stop.exit_code
+    except BrokenPipeError:  # who reads, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print(
             "\ninterrupted; a run that had started is kept: --resume goes on with it",

@@ -98,14 +98,14 @@ def main(argv: Sequence[str]) -> None:
     config = configure(argv)
     set_up_jax(config.compilation_cache)
 
-    from experiments import directory, measuring
+    from experiments import directory, measuring, writing
     from seqgraph_jax import checkpoints
     from seqgraph_jax.text_models import load_text_model
 
     try:
         loaded = load_text_model(config.checkpoint)
         arm = Path(config.checkpoint) / "state" / loaded.config["cell"]
-        steps = checkpoints.steps(arm)
+        steps = writing.steps_to_show(arm)
         models = {step: load_text_model(config.checkpoint, step) for step in steps}
     except checkpoints.CheckpointError as error:
         raise UsageError(str(error)) from error
@@ -185,7 +185,11 @@ def _table(by: Mapping[Any, Mapping[str, np.ndarray]], unit: str) -> Any:
             spread = f" ({low:.3g} to {high:.3g})" if s.n > 1 else ""
             row.append(f"{s.mean:.3g}{spread}" if s.n else "none")
         rows.append(row)
-    caption = "Means over seeds, with 95 % bootstrap (BCa) intervals of the mean."
+    caption = (
+        "Means over seeds, with 95 % bootstrap (BCa) intervals of the mean. A greedy "
+        "text ends in a loop if its end is one piece three times or more; a loop that is "
+        "longer than a third of the text is not seen."
+    )
     return Table([unit, *labels], rows, caption)
 
 

@@ -166,7 +166,7 @@ def finish(
     path, settings = directory.path, directory.settings
     held_out = "held-out text" if settings["holdout"] else "training text"
     console = Console(highlight=False)
-    steps = checkpoints.steps(directory.arm(arm))
+    steps = writing.steps_to_show(directory.arm(arm))
     try:
         tables = sample_tables(path, steps)
         timing = {

@@ -36,7 +36,6 @@ from experiments.cli import (
 from seqgraph_jax.training import TrainConfig
 
 MODULE = "experiments.train_text"
-KEEP_STEPS = (100, 400, 1000, 3000, 6000, 9000)
 
 REFERENCE = TrainConfig(
     updates=9000,
@@ -135,7 +134,7 @@ def main(argv: Sequence[str]) -> None:
     config = configure(argv)
     set_up_jax(config.run.compilation_cache)
 
-    from experiments import directory, runner, text_report
+    from experiments import directory, runner, text_report, writing
 
     seeds = choose_seeds(config.run, (0,))
     width = choose_width(config.run, len(seeds))
@@ -163,7 +162,7 @@ def main(argv: Sequence[str]) -> None:
         width,
         place,
         config.run.checkpoint_every,
-        keep_steps=KEEP_STEPS,
+        keep_steps=writing.KEEP_STEPS,
         status=partial(text_report.status, per_update),
         line=partial(text_report.line, model, vocabulary),
     )

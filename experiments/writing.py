@@ -2,14 +2,24 @@
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqgraph_jax import sampling
+from seqgraph_jax import checkpoints, sampling
 from seqgraph_jax.text_models import TextModel
+
+#: Updates after which the reference looks at what is written; these checkpoints stay.
+KEEP_STEPS = (100, 400, 1000, 3000, 6000, 9000)
+
+
+def steps_to_show(arm: Path) -> list[int]:
+    """Steps of the checkpoints in a directory that are among these, and the last."""
+    there = checkpoints.steps(arm)
+    return [step for step in there if step in KEEP_STEPS or step == there[-1]]
 
 
 def write(

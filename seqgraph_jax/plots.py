@@ -80,10 +80,11 @@ def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figur
         axes.axhline(100 * reported, color="#444444", ls=":", lw=1)
         axes.annotate(
             "reported for the reference, in training",
-            (0, 100 * reported),
+            (1, 100 * reported),
             xycoords=("axes fraction", "data"),
-            xytext=(4, 3),
+            xytext=(-4, -12),
             textcoords="offset points",
+            ha="right",
             fontsize="small",
         )
     axes.legend(loc="lower right", frameon=False)
@@ -98,7 +99,7 @@ def plot_sweep(
 
     columns = 3
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4 * columns, 3.1 * rows), layout="constrained")
+    figure = Figure(figsize=(4 * columns, 3.4 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (label, curves) in zip(grid, panels.items(), strict=False):
         plot_seeds(axes, x, curves, COLOURS[0], "", marker="o", markersize=4)
@@ -107,7 +108,7 @@ def plot_sweep(
         axes.set_xticks(x, [f"{value:g}" for value in x], rotation=60)
         for mark in marks:
             axes.axvline(mark, color="#888888", ls=":", lw=1)
-        _finish(axes, x_label, label)
+        _finish(axes, x_label, label.replace(" (", "\n("))
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     return figure
