@@ -100,6 +100,7 @@ def main(argv: Sequence[str]) -> None:
 
     from experiments import directory, measuring, writing
     from seqgraph_jax import checkpoints
+    from seqgraph_jax.networks import num_params
     from seqgraph_jax.text_models import load_text_model
 
     try:
@@ -119,7 +120,8 @@ def main(argv: Sequence[str]) -> None:
     place = directory.open_directory("temperature", config.out, False, settings)
     setup_s = time.perf_counter() - START
     by_tau, by_step = measuring.measure(config, models, corpus)
-    _finish(config, by_tau, by_step, place, loaded.seeds, argv, setup_s)
+    size = num_params(loaded.params) // len(loaded.seeds)
+    _finish(by_tau, by_step, place, loaded.seeds, size, argv, setup_s)
 
 
 def _verdicts(
@@ -187,18 +189,18 @@ def _table(by: Mapping[Any, Mapping[str, np.ndarray]], unit: str) -> Any:
         rows.append(row)
     caption = (
         "Means over seeds, with 95 % bootstrap (BCa) intervals of the mean. A greedy "
-        "text ends in a loop if its end is one piece three times or more; a loop that is "
-        "longer than a third of the text is not seen."
+        "text ends in a loop if its end is one piece three times or more; a loop that "
+        "is longer than a third of the text is not seen."
     )
     return Table([unit, *labels], rows, caption)
 
 
 def _finish(
-    config: Config,
     by_tau: Mapping[float, Mapping[str, np.ndarray]],
     by_step: Mapping[int, Mapping[str, np.ndarray]],
     place: Any,
     seeds: Sequence[int],
+    num_params: int,
     argv: Sequence[str],
     setup_s: float,
 ) -> None:
@@ -209,10 +211,11 @@ def _finish(
     verdicts, pairs = _verdicts(by_tau, by_step)
     arms = {
         name: {
+            "num_params": num_params,
             "metrics": {
                 label: asdict(statistics.summarize(values))
                 for label, values in measured.items()
-            }
+            },
         }
         for name, measured in (
             *((f"tau {tau:g}", measured) for tau, measured in by_tau.items()),

@@ -96,10 +96,13 @@ def sample_tables(path: Path, steps: Sequence[int]) -> list[Section]:
     sections = [
         Section(
             "Greedy sentences during training",
-            Table(["updates", "five sentences of 30 characters"], training),
+            Table(["updates", "five sentences of 30 characters"], training, prose=True),
         ),
-        Section("Greedy sentences by length", Table(["characters", "text"], lengths)),
-        Section("Temperatures", Table(["tau", "five texts"], temperatures)),
+        Section(
+            "Greedy sentences by length",
+            Table(["characters", "text"], lengths, prose=True),
+        ),
+        Section("Temperatures", Table(["tau", "five texts"], temperatures, prose=True)),
     ]
     prompt = "Sleeping beauty is "
     if set(prompt) <= set(last.vocabulary.characters):
@@ -108,7 +111,9 @@ def sample_tables(path: Path, steps: Sequence[int]) -> list[Section]:
             for tau in (1.0, 2.0, float("inf"))
             for text in _written(last, 60, tau, 2, prompt)
         ]
-        sections.append(Section("A given beginning", Table(["tau", "text"], rows)))
+        sections.append(
+            Section("A given beginning", Table(["tau", "text"], rows, prose=True))
+        )
     return sections
 
 

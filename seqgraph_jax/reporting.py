@@ -23,11 +23,12 @@ from seqgraph_jax.runs import Run
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text, for the terminal and for HTML."""
+    """A table for terminal and HTML, of numbers or, with ``prose``, of texts."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    prose: bool = False
 
 
 @dataclass(frozen=True)
