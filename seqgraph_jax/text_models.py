@@ -107,7 +107,9 @@ def save_text_model(
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), text_model.params)
     kept = checkpoints.steps(arm)
     tree = {"state": {"params": params}}
-    checkpoints.save(arm, text_model.step, tree, config, keep_steps=kept)
+    path = checkpoints.save(arm, text_model.step, tree, config, keep_steps=kept)
+    # Orbax writes the absolute path into this file and never reads it on a disk.
+    (path / "commit_success.txt").unlink(missing_ok=True)
     text_model.vocabulary.save(directory / "vocabulary.json")
     text = json.dumps(config, indent=2)
     (directory / "config.json").write_text(text + "\n", encoding="utf-8")
