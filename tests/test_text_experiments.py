@@ -6,9 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from experiments import sample, temperature, train_text
+from experiments import export, sample, temperature, train_text
 from experiments.cli import run_main
 from seqgraph_jax import checkpoints
+from seqgraph_jax.text_models import load_text_model
 
 SMOKE = ["--smoke", "--no-compilation-cache"]
 TRAP = "<script>alert('x')</script> & <b>bold</b>\n"
@@ -170,6 +171,26 @@ def test_a_step_that_was_kept(trained, capsys):
     argv = ["--checkpoint", trained, "--json", "--num", "1"]
     (row, _) = (json.loads(line) for line in sampled(capsys, *argv, "--step", "10"))
     assert row["step"] == 10
+
+
+def test_exported_model_is_the_first_seed_in_half_precision(trained, tmp_path, capsys):
+    out = tmp_path / "model"
+    argv = ["--run", trained, "--out", out, "--steps", "10"]
+    assert run(export, "--no-compilation-cache", *argv) == 0
+    for step in (10, 20):
+        full, stored = (load_text_model(path, step) for path in (trained, out))
+        assert stored.seeds == (0,)
+        assert stored.model == full.model
+        for name, leaf in full.params["LSTMCell_0"]["input"].items():
+            copied = stored.params["LSTMCell_0"]["input"][name]
+            np.testing.assert_array_equal(copied, leaf[:1].astype(np.float16))
+    rows = (out / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(row)["seed"] for row in rows] == [0, 0]
+    bits = json.loads(rows[-1])["bits_per_char"]
+    assert f"{bits:.4f} bits per character" in (out / "README.md").read_text()
+    assert len(sampled(capsys, "--checkpoint", out)) == 1 + 1 + 5
+    assert run(export, *argv) == 2
+    assert "exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
