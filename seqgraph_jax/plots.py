@@ -59,6 +59,20 @@ def _finish(axes: Axes, x_label: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _level(axes: Axes, value: float, words: str, offset: int) -> None:
+    """A dotted line at a value, with words ``offset`` points above its right end."""
+    axes.axhline(value, color="#444444", ls=":", lw=1)
+    axes.annotate(
+        words,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, offset),
+        textcoords="offset points",
+        ha="right",
+        fontsize="small",
+    )
+
+
 def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figure:
     """Bits per character and accuracy against updates, in training and evaluation.
 
@@ -77,16 +91,8 @@ def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figur
             plot_seeds(axes, run.updates, scale * run.metrics[name], colour, label)
         _finish(axes, "updates", unit if scale == 1 else f"accuracy ({unit})")
     if reported is not None:
-        axes.axhline(100 * reported, color="#444444", ls=":", lw=1)
-        axes.annotate(
-            "reported for the reference, in training",
-            (1, 100 * reported),
-            xycoords=("axes fraction", "data"),
-            xytext=(-4, -12),
-            textcoords="offset points",
-            ha="right",
-            fontsize="small",
-        )
+        words = "reported for the reference, in training"
+        _level(axes, 100 * reported, words, offset=-12)
     axes.legend(loc="lower right", frameon=False)
     return figure
 
@@ -156,16 +162,7 @@ def plot_runs(runs: Mapping[str, Run], baseline_accuracy: float | None) -> Figur
         loss.set_yscale("log")
     plot_curves(accuracy, runs, "accuracy", scale=100)
     if baseline_accuracy is not None:
-        accuracy.axhline(100 * baseline_accuracy, color="#444444", ls=":", lw=1)
-        accuracy.annotate(
-            "most frequent label",
-            (1, 100 * baseline_accuracy),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize="small",
-        )
+        _level(accuracy, 100 * baseline_accuracy, "most frequent label", offset=3)
     num_seeds = len(next(iter(runs.values())).seeds)
     accuracy.legend(
         loc="center right",
