@@ -112,7 +112,7 @@ def _progress() -> Progress:
 
 def status(run: sg.Run) -> str:
     """The metric's mean, seeds converged, and updates of all seeds a second."""
-    values = run.metrics[run.config.metric][:, -1]
+    values = run.values(run.config.metric)
     rate = run.updates[-1] * len(run.seeds) / max(run.train_s, 1e-9)
     converged = int(np.isfinite(run.updates_to_converge).sum())
     mean = np.mean(values[np.isfinite(values)]) if np.isfinite(values).any() else np.nan

@@ -6,13 +6,20 @@ H hidden features, V vocabulary, N nodes, E edges, A attention heads.
 """
 
 from seqgraph_jax import checkpoints, sampling, statistics, tasks, text
+from seqgraph_jax.adjacency import Adjacency, IndexedGraph, index_graph
+from seqgraph_jax.attention import GraphAttention
 from seqgraph_jax.cells import CELLS, GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
+from seqgraph_jax.features import SparseFeatures
+from seqgraph_jax.graph_networks import LAYERS, GraphClassifier, NodeClassifier
+from seqgraph_jax.graph_tasks import NodeTask, Split, node_inputs, random_split
+from seqgraph_jax.graphs import GraphConvolution, GraphIsomorphism, readout
 from seqgraph_jax.networks import (
     CharLM,
     SequenceClassifier,
     cell_named,
     num_params,
 )
+from seqgraph_jax.propagation import propagate
 from seqgraph_jax.recurrent import Bidirectional, Recurrent, Stack
 from seqgraph_jax.reporting import report
 from seqgraph_jax.results import compare
@@ -24,15 +31,26 @@ from seqgraph_jax.training import TrainConfig, TrainState, train
 
 __all__ = [
     "CELLS",
+    "LAYERS",
+    "Adjacency",
     "Bidirectional",
     "CharLM",
     "GRUCell",
+    "GraphAttention",
+    "GraphClassifier",
+    "GraphConvolution",
+    "GraphIsomorphism",
+    "IndexedGraph",
     "LSTMCell",
+    "NodeClassifier",
+    "NodeTask",
     "PeepholeLSTMCell",
     "RNNCell",
     "Recurrent",
     "Run",
     "SequenceClassifier",
+    "SparseFeatures",
+    "Split",
     "Stack",
     "TrainConfig",
     "TrainState",
@@ -42,9 +60,14 @@ __all__ = [
     "checkpoints",
     "compare",
     "generate",
+    "index_graph",
     "iterate_seeds",
     "load_text_model",
+    "node_inputs",
     "num_params",
+    "propagate",
+    "random_split",
+    "readout",
     "report",
     "sampling",
     "statistics",

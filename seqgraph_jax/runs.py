@@ -49,10 +49,11 @@ class Run:
     def updates_to_converge(self) -> np.ndarray:
         """Updates at each seed's convergence, ``[S]``; NaN where there was none.
 
-        The first evaluation from which the metric stays at its threshold or above for
+        The first evaluation from which the metric stays at its threshold or better for
         ``patience`` evaluations.
         """
-        above = self.metrics[self.config.metric] >= self.config.threshold
+        sign = -1 if self.config.metric == "loss" else 1
+        above = self._judged >= sign * self.config.threshold
         patience = self.config.patience
         converged_at = np.full(len(self.seeds), np.nan)
         if above.shape[1] >= patience:
@@ -63,9 +64,50 @@ class Run:
         return converged_at
 
     @property
+    def _judged(self) -> np.ndarray:
+        """The metric that seeds are judged by, ``[S, K]``, higher is better."""
+        metric = self.metrics[self.config.metric]
+        return -metric if self.config.metric == "loss" else metric
+
+    @property
+    def best(self) -> np.ndarray:
+        """Evaluation with the best metric, ``[S]``, the first of equals; -1: none."""
+        return self._best_so_far[:, -1]
+
+    @property
+    def _best_so_far(self) -> np.ndarray:
+        """At each evaluation the number of the best one until then, ``[S, K]``."""
+        values = np.where(np.isnan(self._judged), -np.inf, self._judged)
+        highest = np.maximum.accumulate(values, axis=1)
+        before = np.column_stack([np.full(len(values), -np.inf), highest[:, :-1]])
+        numbers = np.where(values > before, np.arange(values.shape[1]), -1)
+        return np.maximum.accumulate(numbers, axis=1)
+
+    @property
+    def last(self) -> np.ndarray:
+        """Last evaluation of each seed, ``[S]``: where it stopped, or the run's last."""
+        waited = np.arange(len(self.updates)) - self._best_so_far
+        stops = waited >= (self.config.stop_after or np.inf)
+        return np.where(stops.any(axis=1), stops.argmax(axis=1), stops.shape[1] - 1)
+
+    @property
+    def stopped(self) -> np.ndarray:
+        """Seeds that have had no new best for ``stop_after`` evaluations, ``[S]``."""
+        waited = self.last - self.best
+        return np.asarray(waited >= (self.config.stop_after or np.inf))
+
+    def at(self, metric: str, evaluations: np.ndarray) -> np.ndarray:
+        """A metric at one evaluation of each seed, ``[S]``; NaN where that is -1.
+
+        Of use with `best` and `last`: ``run.at("test_accuracy", run.best)``.
+        """
+        values = self.metrics[metric][np.arange(len(self.seeds)), evaluations]
+        return np.where(evaluations >= 0, values, np.nan)
+
+    @property
     def diverged(self) -> np.ndarray:
         """Seeds with a value that is not finite at the last evaluation, ``[S]``."""
-        latest = np.array([metric[:, -1] for metric in self.metrics.values()])
+        latest = np.array([self.at(name, self.last) for name in self.metrics])
         return np.array(~np.isfinite(latest).all(axis=0))
 
     @property
@@ -74,7 +116,7 @@ class Run:
         if len(self.updates) >= self.config.num_evaluations:
             return True
         settled = ~np.isnan(self.updates_to_converge) | self.diverged
-        return self.config.early_stop and bool(settled.all())
+        return bool((self.config.early_stop and settled.all()) or self.stopped.all())
 
     def values(self, metric: str) -> np.ndarray:
         """One number per seed, ``[S]``; `value_names` lists what there is.
@@ -86,7 +128,7 @@ class Run:
         if metric in self.final:
             return self.final[metric]
         if metric in self.metrics:
-            return self.metrics[metric][:, -1]
+            return self.at(metric, self.last)
         raise KeyError(f"no metric {metric!r}; there are {', '.join(self.value_names)}")
 
     @property

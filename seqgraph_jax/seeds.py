@@ -41,11 +41,46 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
 _eval_batch = jax.jit(training.eval_batch, static_argnames="config")
 
 
+def task_of_each(task: Task | Sequence[Task], num_seeds: int) -> Sequence[Task]:
+    """A task for every seed; raises `ValueError` if there are more or fewer."""
+    if not isinstance(task, Sequence):
+        return [task] * num_seeds
+    if len(task) != num_seeds:
+        raise ValueError(f"{len(task)} tasks do not fit {num_seeds} seeds")
+    return task
+
+
+def _shared_and_own(trees: Sequence[Any]) -> tuple[list[Any], list[Any], Any]:
+    """Leaves that are one array in all trees, the others stacked, and how they join.
+
+    Returns ``shared``, ``own [S, ...]``, and ``join(shared, own of a seed) -> tree``.
+    """
+    leaves = [jax.tree.leaves(tree) for tree in trees]
+    columns = list(zip(*leaves, strict=True))
+    is_shared = [all(leaf is column[0] for leaf in column) for column in columns]
+    structure = jax.tree.structure(trees[0])
+    shared = [c[0] for c, same in zip(columns, is_shared, strict=True) if same]
+    own = [
+        np.stack([np.asarray(leaf) for leaf in column])
+        for column, same in zip(columns, is_shared, strict=True)
+        if not same
+    ]
+
+    def join(shared: Sequence[Any], own: Sequence[Any]) -> Any:
+        sources = {True: iter(shared), False: iter(own)}
+        return jax.tree.unflatten(structure, [next(sources[s]) for s in is_shared])
+
+    return shared, own, join
+
+
 def abstract_state(
-    model: nn.Module, task: Task, config: TrainConfig, num_seeds: int
+    model: nn.Module,
+    task: Task | Sequence[Task],
+    config: TrainConfig,
+    num_seeds: int,
 ) -> TrainState:
     """Shapes and dtypes of the state of ``num_seeds`` seeds; nothing is computed."""
-    init = partial(training.init, model, task, config)
+    init = partial(training.init, model, task_of_each(task, num_seeds)[0], config)
     return jax.eval_shape(
         lambda: jax.vmap(init)(jax.random.split(jax.random.key(0), num_seeds))
     )
@@ -53,7 +88,7 @@ def abstract_state(
 
 def iterate_seeds(
     model: nn.Module,
-    task: Task,
+    task: Task | Sequence[Task],
     config: TrainConfig,
     seeds: Sequence[int],
     width: Width = "auto",
@@ -61,11 +96,16 @@ def iterate_seeds(
 ) -> Iterator[Run]:
     """Train and yield the `Run` so far after every evaluation, the last one finished.
 
+    ``task`` is one for all seeds, or a sequence with one for each, such as the same
+    data in another split: what these have in common, as the same arrays, is on a
+    device once.
+
     ``resume`` is an earlier run of the same arguments: training goes on after it and
     ends with the same bits as one that was never interrupted. The ``state`` of a
     yielded run can be read until the next run is asked for.
     """
     seeds = check_seeds(seeds)
+    tasks = task_of_each(task, len(seeds))
     width = resolve_width(width, len(seeds))
     if resume is not None and resume.finished:
         return
@@ -73,14 +113,24 @@ def iterate_seeds(
     start = time.perf_counter()
     devices = seed_devices(len(seeds), width)
     keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
-    key_lanes = split_lanes(keys, devices, width)
+    if isinstance(task, Sequence):
+        data = [(one, training.eval_batch(one, config)) for one in tasks]
+    else:
+        data = [(task, _eval_batch(task, config))] * len(seeds)
+    shared, own, join = _shared_and_own(data)
+    fixed_lanes = split_lanes((keys, own), devices, width)
     if resume is None:
         # On one device: compiling it for each would take longer than running it.
         first = devices[:1]
-        everyone = split_lanes(keys, first, width)
+        everyone = split_lanes((keys, own), first, width)
+
+        def init_one(shared: Any, lane: Any) -> TrainState:
+            key, own = lane
+            return training.init(model, join(shared, own)[0], config, key)
+
         init = map_seeds(
-            lambda task, key: training.init(model, task, config, key),
-            task,
+            init_one,
+            shared,
             everyone,
             first,
             width,
@@ -91,19 +141,19 @@ def iterate_seeds(
     states = split_lanes(initial, devices, width)
 
     def advance_one(shared: Any, lane: Any) -> Any:
-        (task, evaluation), (key, state) = shared, lane
+        (key, own), state = lane
+        task, evaluation = join(shared, own)
         state, metrics = training.advance(model, task, config, key, evaluation, state)
-        return (key, state), metrics
+        return ((key, own), state), metrics
 
-    lanes = list(zip(key_lanes, states, strict=True))
-    shared = (task, _eval_batch(task, config))
+    lanes = list(zip(fixed_lanes, states, strict=True))
     advance = map_seeds(advance_one, shared, lanes, devices, width, donate=True)
     run = resume or Run(
         seeds=seeds,
         config=config,
         lanes=tuple(states),
         metrics={},
-        num_params=num_params(states[0].params) // len(key_lanes[0]),
+        num_params=num_params(states[0].params) // len(fixed_lanes[0][0]),
         width=width,
         num_devices=len(devices),
     )
@@ -137,12 +187,14 @@ def _with_column(
 
 def train_seeds(
     model: nn.Module,
-    task: Task,
+    task: Task | Sequence[Task],
     config: TrainConfig,
     seeds: Sequence[int],
     width: Width = "auto",
 ) -> Run:
     """Train one network for many seeds and return the finished `Run`.
+
+    ``task`` is one for all seeds, or a sequence with one for each.
 
     Raises `ValueError` for seeds that repeat or are out of range, and for a width
     below 1.

@@ -8,7 +8,7 @@ Randomness of update n is the fold of the run's key with n, so a short run is th
 beginning of a long one and a resumed run needs no key from the past.
 """
 
-from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 import flax.linen as nn
@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+
+from seqgraph_jax.train_config import TrainConfig, optimizer
 
 _INIT, _DATA, _DROPOUT = range(3)  # folds of the run's key, by purpose
 
@@ -37,80 +39,12 @@ class Task(Protocol):
         """Scalars by name; ``"loss"`` is minimised."""
 
 
-@dataclass(frozen=True)
-class TrainConfig:
-    """Settings of a training run: plain values, never changed by a callee.
-
-    ``updates`` and ``eval_every`` count updates; ``batch_size`` and ``eval_size``
-    count examples; ``max_norm`` bounds the global norm of the gradient. A seed has
-    converged at the first evaluation from which ``metric`` stays at ``threshold`` or
-    above for ``patience`` evaluations. ``early_stop`` ends the run once every seed has
-    converged or diverged. ``eval_seed`` draws the evaluation batch, which is the same
-    for all seeds.
-
-    Raises `ValueError` for a value that is not positive, for an unknown schedule, and
-    if ``eval_every`` does not divide ``updates``.
-
-    >>> TrainConfig(updates=200, eval_every=10).num_evaluations
-    20
-    """
-
-    updates: int = 500  # updates of the parameters, at most
-    eval_every: int = 10  # updates between evaluations
-    batch_size: int = 128  # examples per update
-    eval_size: int = 1024  # examples of the fixed evaluation set
-    learning_rate: float = 2e-3  # Adam's step size
-    schedule: str = "constant"  # its course: constant, or linear or cosine to zero
-    warmup: int = 0  # updates over which it first rises from zero
-    max_norm: float = 10.0  # bound of the gradient's global norm
-    metric: str = "accuracy"  # what convergence and the best parameters are judged by
-    threshold: float = 1.0  # value of the metric that counts as converged
-    patience: int = 5  # evaluations for which it must hold
-    early_stop: bool = True  # stop once every seed has converged or diverged
-    eval_seed: int = 2**31 - 1  # seed that draws the evaluation set
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            counts = field.type is int and field.name != "warmup"
-            if (counts or field.name in POSITIVE) and not value > 0:
-                raise ValueError(f"{field.name} must be above 0, not {value}")
-        if not 0 <= self.warmup < self.updates:
-            raise ValueError(
-                f"warmup must be 0 to below updates ({self.updates}), not {self.warmup}"
-            )
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"schedule {self.schedule!r} is unknown: choose {', '.join(SCHEDULES)}"
-            )
-        if self.updates % self.eval_every:
-            raise ValueError(
-                f"updates ({self.updates}) must be a multiple of eval_every "
-                f"({self.eval_every})"
-            )
-
-    @property
-    def num_evaluations(self) -> int:
-        """Evaluations K of a run without early stop."""
-        return self.updates // self.eval_every
-
-
-POSITIVE = ("learning_rate", "max_norm")
-
-#: Courses of the learning rate by name: of its first value and the updates it takes.
-SCHEDULES = {
-    "constant": lambda rate, updates: optax.constant_schedule(rate),
-    "linear": lambda rate, updates: optax.linear_schedule(rate, 0.0, updates),
-    "cosine": lambda rate, updates: optax.cosine_decay_schedule(rate, updates),
-}
-
-
 class Best(NamedTuple):
-    """Parameters of the evaluation with the highest metric, the first of equals."""
+    """Parameters of the evaluation with the best metric, the first of equals."""
 
     params: Any
     step: jax.Array  # [], update of that evaluation; 0 before any
-    value: jax.Array  # [], -inf before any; never NaN
+    value: jax.Array  # [], the metric, or minus the loss; -inf before any, never NaN
 
 
 class TrainState(NamedTuple):
@@ -121,16 +55,6 @@ class TrainState(NamedTuple):
     opt_state: Any
     best: Best
     carry: Any = ()  # hidden state after the last batch, of a stateful task
-
-
-def optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clipping by global norm, then Adam (Kingma and Ba, 2015)."""
-    rate: Any = config.learning_rate
-    if config.schedule != "constant" or config.warmup:
-        course = SCHEDULES[config.schedule](rate, config.updates - config.warmup)
-        rise = optax.linear_schedule(0.0, rate, max(config.warmup, 1))
-        rate = optax.join_schedules([rise, course], [config.warmup])
-    return optax.chain(optax.clip_by_global_norm(config.max_norm), optax.adam(rate))
 
 
 def eval_batch(task: Task, config: TrainConfig) -> Any:
@@ -204,8 +128,35 @@ def advance(
 
     ``key`` is the run's key and stays the same in every period. Metrics are scalars:
     those of ``evaluation`` under their names, and those of the period's training
-    batches, averaged, under ``train_`` and their names.
+    batches, averaged, under ``train_`` and their names. A seed that has stopped
+    (``stop_after``) keeps its state, and its metrics are NaN.
     """
+    period = partial(_period, model, task, config, key, evaluation)
+    if not config.stop_after:
+        return period(state)
+
+    def rest(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        metrics = jax.eval_shape(period, state)[1]
+        nothing = {
+            name: jnp.full(m.shape, jnp.nan, m.dtype) for name, m in metrics.items()
+        }
+        return state, nothing
+
+    waited = state.step - state.best.step
+    return lax.cond(
+        waited >= config.stop_after * config.eval_every, rest, period, state
+    )
+
+
+def _period(
+    model: nn.Module,
+    task: Task,
+    config: TrainConfig,
+    key: jax.Array,
+    evaluation: Any,
+    state: TrainState,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """An evaluation period of a seed that goes on; see `advance`."""
     state, history = lax.scan(
         lambda state, _: update(model, task, config, key, state),
         state,
@@ -217,6 +168,7 @@ def advance(
         known = ", ".join(metrics)
         raise ValueError(f"metric {config.metric!r} is unknown: the task has {known}")
     value = metrics[config.metric].astype(jnp.float32)
+    value = -value if config.metric == "loss" else value
     best = jax.tree.map(
         lambda new, old: jnp.where(value > state.best.value, new, old),
         Best(state.params, state.step, value),

@@ -12,19 +12,29 @@ PACKAGE = Path(__file__).parents[1] / "seqgraph_jax"
 #: From the bottom up: a module may import those before it, and no other.
 ORDER = (
     *("steps", "cells", "recurrent", "networks", "sampling"),
-    *("binary", "tasks", "text"),
-    *("training", "lanes", "runs", "seeds"),
+    *("adjacency", "propagation", "features", "graphs", "attention"),
+    *("graph_networks",),
+    *("binary", "tasks", "text", "graph_tasks"),
+    *("train_config", "training", "lanes", "runs", "seeds"),
     *("statistics", "results", "plots", "reporting", "checkpoints"),
-    *("datasets", "text_models", "text_measures", "torch_weights"),
+    *("graph_data", "planetoid", "tu_data", "molecule_data", "datasets"),
+    *("text_models", "text_measures", "torch_weights"),
 )
+SEQUENCES = {"steps", "cells", "recurrent", "networks", "sampling"}
+GRAPHS = {"adjacency", "propagation", "features", "graphs", "attention"}
+GRAPHS |= {"graph_networks"}
+DATA = {"graph_data", "planetoid", "tu_data", "molecule_data", "datasets"}
 APART = {
-    "tasks": {"cells", "recurrent", "networks"},
-    "sampling": {"steps", "cells", "recurrent", "networks"},
-    "datasets": set(ORDER),
+    "sampling": SEQUENCES,
+    **{name: SEQUENCES for name in GRAPHS},
+    "tasks": SEQUENCES | GRAPHS,
+    "text": SEQUENCES | GRAPHS,
+    "graph_tasks": SEQUENCES | {"graphs", "attention", "graph_networks", "text"},
+    **{name: set(ORDER) - DATA for name in DATA},
     "text_measures": set(ORDER),
     "torch_weights": set(ORDER),
-    "text": {"cells", "recurrent", "networks", "sampling"},
-    "training": {"cells", "recurrent", "networks", "sampling", "tasks", "text"},
+    "train_config": set(ORDER),
+    "training": SEQUENCES | GRAPHS | {"tasks", "text", "graph_tasks"},
     "lanes": set(ORDER),
     "statistics": set(ORDER),
     "checkpoints": set(ORDER),
@@ -64,7 +74,7 @@ def test_heavy_libraries_are_not_imported_with_the_package():
     program = (
         "import sys, seqgraph_jax; "
         "print([m for m in ('matplotlib', 'orbax', 'scipy.stats', 'tyro', 'jinja2',"
-        " 'jraph') if m in sys.modules])"
+        " 'networkx') if m in sys.modules])"
     )
     answer = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
