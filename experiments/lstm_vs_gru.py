@@ -154,6 +154,9 @@ def main(argv: Sequence[str]) -> None:
     )
     width = choose_width(config.run, len(seeds))
     task, models = build(config)
+    arms = {
+        cell: runner.Arm(model, task, config.train) for cell, model in models.items()
+    }
     settings = {
         **{k: v for k, v in asdict(config).items() if k not in ("train", "run")},
         **asdict(config.train),
@@ -165,15 +168,13 @@ def main(argv: Sequence[str]) -> None:
     )
     setup_s = time.perf_counter() - START
     runs = runner.train_arms(
-        models,
-        task,
-        config.train,
+        arms,
         seeds,
         width,
         place,
         config.run.checkpoint_every,
     )
-    runs = runner.test_arms(models, task, runs)
+    runs = runner.test_arms(arms, runs)
     runner.finish(
         runs,
         place,

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -33,6 +33,14 @@ from seqgraph_jax.lanes import seed_devices
 from seqgraph_jax.seeds import abstract_state, iterate_seeds
 
 
+class Arm(NamedTuple):
+    """What one side of a comparison is trained with; ``task`` may be one per seed."""
+
+    model: nn.Module
+    task: Any
+    config: sg.TrainConfig
+
+
 def save_run(
     directory: Directory, arm: str, run: sg.Run, keep_steps: Collection[int] = ()
 ) -> None:
@@ -49,27 +57,21 @@ def save_run(
 
 
 def load_run(
-    directory: Directory,
-    arm: str,
-    model: nn.Module,
-    task: Any,
-    config: sg.TrainConfig,
-    seeds: tuple[int, ...],
-    width: int,
+    directory: Directory, name: str, arm: Arm, seeds: tuple[int, ...], width: int
 ) -> sg.Run | None:
     """An arm's newest checkpoint as a `Run`, None if there is none.
 
     Raises `CheckpointError` if it is damaged or of another model.
     """
-    if not checkpoints.steps(directory.arm(arm)):
+    if not checkpoints.steps(directory.arm(name)):
         return None
-    checkpoint = checkpoints.load(directory.arm(arm))
-    like = abstract_state(model, task, config, len(seeds))
+    checkpoint = checkpoints.load(directory.arm(name))
+    like = abstract_state(*arm, len(seeds))
     state = checkpoint.restore("state", like)
     seconds = checkpoint.under("seconds")
     return sg.Run(
         seeds=seeds,
-        config=config,
+        config=arm.config,
         lanes=(state,),
         metrics=checkpoint.under("metrics"),
         num_params=sg.num_params(like.params) // len(seeds),
@@ -121,9 +123,7 @@ def status(run: sg.Run) -> str:
 
 
 def train_arms(
-    arms: Mapping[str, nn.Module],
-    task: Any,
-    config: sg.TrainConfig,
+    arms: Mapping[str, Arm],
     seeds: tuple[int, ...],
     width: int,
     directory: Directory,
@@ -142,40 +142,41 @@ def train_arms(
     """
     runs: dict[str, sg.Run] = {}
     try:
-        for arm, model in arms.items():
-            run = load_run(directory, arm, model, task, config, seeds, width)
+        for name, arm in arms.items():
+            run = load_run(directory, name, arm, seeds, width)
             if run is not None:
-                runs[arm] = run
+                runs[name] = run
         results.write_metrics(directory.path / "metrics.jsonl", runs)
         with _deferred_signals() as received, _progress() as progress:
             bars = {
-                arm: progress.add_task(arm, total=config.updates, status="waiting")
-                for arm in arms
+                name: progress.add_task(
+                    name, total=arm.config.updates, status="waiting"
+                )
+                for name, arm in arms.items()
             }
-            for arm, model in arms.items():
-                run, bar = runs.get(arm), bars[arm]
+            for name, arm in arms.items():
+                run, bar = runs.get(name), bars[name]
                 progress.update(bar, status="compiling")
                 saved_at = time.monotonic()
-                later = iterate_seeds(model, task, config, seeds, width, run)
-                for run in later:
+                for run in iterate_seeds(*arm, seeds, width, run):
                     step = int(run.updates[-1])
                     progress.update(bar, completed=step, status=status(run))
                     if line is not None:
                         progress.console.print(
                             line(run), markup=False, highlight=False, soft_wrap=True
                         )
-                    _append_metrics(directory, arm, run)
+                    _append_metrics(directory, name, run)
                     due = time.monotonic() - saved_at >= checkpoint_every
                     due = due or step in keep_steps or run.finished
                     if due or received:
-                        save_run(directory, arm, run, keep_steps)
+                        save_run(directory, name, run, keep_steps)
                         saved_at = time.monotonic()
                     if received:
                         raise Interrupted(received[0], directory.path)
                 assert run is not None  # the iterator yields, or the run was loaded
-                runs[arm] = run.on_host()
-                step = int(runs[arm].updates[-1])
-                progress.update(bar, completed=step, status=status(runs[arm]))
+                runs[name] = run.on_host()
+                step = int(runs[name].updates[-1])
+                progress.update(bar, completed=step, status=status(runs[name]))
                 progress.stop_task(bar)
     except checkpoints.CheckpointError as error:
         raise UsageError(str(error)) from error
@@ -184,7 +185,7 @@ def train_arms(
             f"cannot write to {directory.path}: {error.strerror or error}; what was "
             "saved before is kept, and --resume goes on from there"
         ) from error
-    return {arm: runs[arm] for arm in arms}
+    return {name: runs[name] for name in arms}
 
 
 def _append_metrics(directory: Directory, arm: str, run: sg.Run) -> None:
@@ -193,10 +194,12 @@ def _append_metrics(directory: Directory, arm: str, run: sg.Run) -> None:
         file.writelines(results.dumps(row) + "\n" for row in rows)
 
 
-def test_arms(
-    arms: Mapping[str, nn.Module], task: Any, runs: Mapping[str, sg.Run]
-) -> dict[str, sg.Run]:
-    """Judge every trained network on the task's test sets: ``accuracy_on_NAME``."""
+def test_arms(arms: Mapping[str, Arm], runs: Mapping[str, sg.Run]) -> dict[str, sg.Run]:
+    """Judge every trained network on its task's test sets: ``accuracy_on_NAME``.
+
+    The arms have one task in common.
+    """
+    task = next(iter(arms.values())).task
     test_sets = jax.jit(task.test_sets)()
     judge = jax.jit(jax.vmap(task.metrics, in_axes=(0, None)))
     inputs = np.concatenate([batch.inputs for batch in test_sets.values()])
@@ -205,7 +208,7 @@ def test_arms(
     for arm, run in runs.items():
         with console.status(f"{arm}: testing on {len(inputs):,} examples"):
             params = run.state.params
-            outputs = sg.apply_seeds(arms[arm], params, inputs, run.width)
+            outputs = sg.apply_seeds(arms[arm].model, params, inputs, run.width)
         parts = np.split(outputs, ends[:-1], axis=1)
         final = {
             f"accuracy_on_{name}": np.asarray(judge(part, batch.targets)["accuracy"])

@@ -155,9 +155,7 @@ def main(argv: Sequence[str]) -> None:
     setup_s = time.perf_counter() - START
     per_update = config.train.batch_size * config.window * len(seeds)
     runs = runner.train_arms(
-        {config.cell: model},
-        task,
-        config.train,
+        {config.cell: runner.Arm(model, task, config.train)},
         seeds,
         width,
         place,

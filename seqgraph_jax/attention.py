@@ -118,7 +118,8 @@ class GraphAttention(nn.Module):
         """
         vector = self.param(name, glorot, (self.num_heads, self.features))
         blocks = vector[:, :, None] * jnp.eye(self.num_heads)[:, None, :]
-        return h.reshape(len(h), -1) @ blocks.reshape(-1, self.num_heads)
+        width = self.num_heads * self.features
+        return h.reshape(-1, width) @ blocks.reshape(width, self.num_heads)
 
     def scores(
         self,

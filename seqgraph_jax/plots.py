@@ -42,7 +42,8 @@ def plot_seeds(
     axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
 ) -> None:
     """Draw curves ``[S, K]`` over x ``[K]``: seeds thin, mean thick, with its band."""
-    axes.plot(x, curves.T, color=colour, linewidth=0.5, alpha=0.45)
+    many = curves.size > 5_000  # points that an SVG should not hold one by one
+    axes.plot(x, curves.T, color=colour, lw=0.5, alpha=0.45, rasterized=many)
     if len(curves) > 1:
         low, high = statistics.mean_band(curves)
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)

@@ -19,6 +19,7 @@ with. A seed axis does not become a loop: where only ``x`` has it, it is folded 
 features; where weights have it, the patterns of all seeds are one block-diagonal one.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -84,7 +85,7 @@ def _sum_rows_of_many(
         weights.reshape(-1),
         x.reshape(-1, x.shape[-1]),
     )
-    return sums.reshape(axis_size, num_rows, -1), True
+    return sums.reshape(axis_size, num_rows, x.shape[-1]), True
 
 
 def _ones(adjacency: Adjacency, like: jax.Array) -> jax.Array:
@@ -92,7 +93,7 @@ def _ones(adjacency: Adjacency, like: jax.Array) -> jax.Array:
 
 
 def _as_columns(x: jax.Array) -> jax.Array:
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), math.prod(x.shape[1:]))
 
 
 @jax.custom_vjp

@@ -133,5 +133,7 @@ class Run:
 
     @property
     def value_names(self) -> tuple[str, ...]:
-        """Names that `values` takes."""
-        return (*self.metrics, *self.final, "updates_to_converge")
+        """Names that `values` takes; a threshold without end asks for no convergence."""
+        names = dict.fromkeys([*self.metrics, *self.final])
+        asked = np.isfinite(self.config.threshold)
+        return (*names, *(("updates_to_converge",) if asked else ()))
