@@ -158,7 +158,8 @@ def train_arms(
                 run, bar = runs.get(name), bars[name]
                 progress.update(bar, status="compiling")
                 saved_at = time.monotonic()
-                for run in iterate_seeds(*arm, seeds, width, run):
+                later = iterate_seeds(*arm, seeds, width, run)
+                for run in later:
                     step = int(run.updates[-1])
                     progress.update(bar, completed=step, status=status(run))
                     if line is not None:

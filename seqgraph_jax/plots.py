@@ -22,6 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 #: Axis labels of the metrics; a metric without one is labelled with its name.
 LABELS = {
     "loss": "loss on the evaluation set (nats)",
+    "val_accuracy": "accuracy on the validation set (%)",
     "train_loss": "training loss (nats)",
     "accuracy": "accuracy on the evaluation set (%)",
 }

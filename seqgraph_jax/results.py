@@ -78,6 +78,13 @@ def compare(
             "words": ("converges earlier than", "converges later than"),
             "unit": "updates",
         }
+    elif metric.endswith("accuracy"):
+        name = metric.replace("_", " ")
+        options = {
+            "words": (f"has a lower {name} than", f"has a higher {name} than"),
+            "unit": "points",
+            "scale": 100.0,
+        }
     return Comparisons(
         metric,
         {name: statistics.summarize(v) for name, v in values.items()},
@@ -119,7 +126,11 @@ def results(
     arms = {
         name: {
             "num_params": run.num_params,
-            "num_converged": int(np.isfinite(run.updates_to_converge).sum()),
+            **(
+                {"num_converged": int(np.isfinite(run.updates_to_converge).sum())}
+                if "updates_to_converge" in run.value_names
+                else {}
+            ),
             "num_diverged": int(run.diverged.sum()),
             "updates": int(run.updates[-1]),
             "train_s": run.train_s,

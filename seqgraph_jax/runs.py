@@ -85,7 +85,7 @@ class Run:
 
     @property
     def last(self) -> np.ndarray:
-        """Last evaluation of each seed, ``[S]``: where it stopped, or the run's last."""
+        """Last evaluation of each seed, ``[S]``: where it stopped, else the run's."""
         waited = np.arange(len(self.updates)) - self._best_so_far
         stops = waited >= (self.config.stop_after or np.inf)
         return np.where(stops.any(axis=1), stops.argmax(axis=1), stops.shape[1] - 1)
@@ -133,7 +133,7 @@ class Run:
 
     @property
     def value_names(self) -> tuple[str, ...]:
-        """Names that `values` takes; a threshold without end asks for no convergence."""
+        """Names that `values` takes; an infinite threshold asks for no convergence."""
         names = dict.fromkeys([*self.metrics, *self.final])
         asked = np.isfinite(self.config.threshold)
         return (*names, *(("updates_to_converge",) if asked else ()))

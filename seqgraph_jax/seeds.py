@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -216,12 +216,12 @@ def apply_seeds(
     params: Any,
     inputs: Any,
     width: Width = "auto",
-    batch_size: int = 1024,
+    batch_size: int | None = 1024,
 ) -> np.ndarray:
     """Outputs of every seed's network on the same inputs, ``[S, N, ...]``.
 
     ``params`` has a leading axis S; the N inputs go through in groups of
-    ``batch_size``.
+    ``batch_size``. With None they go through as they are, such as a graph.
     """
     num_seeds = len(jax.tree.leaves(params)[0])
     width = resolve_width(width, num_seeds)
@@ -229,6 +229,9 @@ def apply_seeds(
     lanes = split_lanes(params, devices, width)
 
     def apply_one(inputs: Any, params: Any) -> jax.Array:
+        if batch_size is None:
+            return cast(jax.Array, model.apply({"params": params}, inputs))
+
         def apply(one: Any) -> jax.Array:
             batch_of_one = jax.tree.map(lambda leaf: leaf[None], one)
             return model.apply({"params": params}, batch_of_one)[0]

@@ -190,19 +190,19 @@ def compare(
     missing_as: float | None = None,
     words: tuple[str, str] = ("is lower than", "is higher than"),
     unit: str = "",
+    scale: float = 1.0,
 ) -> list[Comparison]:
     """Compare every pair of arms, in their order, value i of each from the same seed.
 
     ``missing_as`` stands in for values that do not exist, as a lower bound: for times
     to an event that never came, the time waited. Without it a pair with a missing
     value is left out, and the verdict says how many. ``words`` are the verdict's for a
-    negative and a positive difference, ``unit`` follows its numbers.
+    negative and a positive difference; its numbers are ``scale`` times the values, and
+    ``unit`` follows them.
 
     Raises `ValueError` if arms differ in their number of values or are fewer than 2.
 
     >>> [c] = compare({"gru": [90, 70, 80], "lstm": [140, 160, 120]}, "updates")
-    >>> c.difference, c.p_value
-    (-60.0, 0.25)
     >>> print(c.verdict)
     gru is lower than lstm by 60 on average, but 3 seeds cannot reach p < 0.05 with \
 this test (smallest possible p = 0.25); 6 can.
@@ -237,13 +237,13 @@ this test (smallest possible p = 0.25); 6 can.
     adjusted = holm([comparison.p_value for comparison in found])
     found = [replace(c, p_holm=p) for c, p in zip(found, adjusted, strict=True)]
     return [
-        replace(c, verdict=_verdict(c, len(found), words, unit) + c.verdict)
+        replace(c, verdict=_verdict(c, len(found), words, unit, scale) + c.verdict)
         for c in found
     ]
 
 
 def _verdict(
-    c: Comparison, num_comparisons: int, words: tuple[str, str], unit: str
+    c: Comparison, pairs: int, words: tuple[str, str], unit: str, scale: float
 ) -> str:
     """What the data support, as a sentence."""
     n = c.num_pairs
@@ -252,18 +252,18 @@ def _verdict(
     if c.difference == 0:
         return f"{c.a} and {c.b} do not differ on average over {n} seeds."
     unit = f" {unit}" if unit else ""
-    claim = f"{c.a} {words[c.difference > 0]} {c.b} by {abs(c.difference):.4g}{unit}"
-    claim += " on average"
-    needed = seeds_needed(num_comparisons)
-    corrected = " after Holm's correction" if num_comparisons > 1 else ""
+    size = f"{scale * abs(c.difference):.4g}{unit}"
+    claim = f"{c.a} {words[c.difference > 0]} {c.b} by {size} on average"
+    needed = seeds_needed(pairs)
+    corrected = " after Holm's correction" if pairs > 1 else ""
     if n < needed:
-        smallest = min(1.0, num_comparisons * 2 / 2**n)
+        smallest = min(1.0, pairs * 2 / 2**n)
         return (
             f"{claim}, but {n} seed{'s' if n > 1 else ''} cannot reach p < 0.05 with "
             f"this test{corrected} (smallest possible p = {smallest:.2g}); "
             f"{needed} can."
         )
-    low, high = c.ci95
+    low, high = scale * c.ci95[0], scale * c.ci95[1]
     evidence = (
         f"(p = {c.p_holm:.2g}{corrected}, 95 % interval of {c.a} - {c.b}: "
         f"{low:.4g} to {high:.4g}{unit}, {n} seeds)"

@@ -16,14 +16,16 @@ ORDER = (
     *("graph_networks",),
     *("binary", "tasks", "text", "graph_tasks"),
     *("train_config", "training", "lanes", "runs", "seeds"),
-    *("statistics", "results", "plots", "reporting", "checkpoints"),
-    *("graph_data", "planetoid", "tu_data", "molecule_data", "datasets"),
+    *("statistics", "results", "plots", "class_plots", "reporting", "checkpoints"),
+    *("graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"),
+    *("datasets",),
     *("text_models", "text_measures", "torch_weights"),
 )
 SEQUENCES = {"steps", "cells", "recurrent", "networks", "sampling"}
 GRAPHS = {"adjacency", "propagation", "features", "graphs", "attention"}
 GRAPHS |= {"graph_networks"}
-DATA = {"graph_data", "planetoid", "tu_data", "molecule_data", "datasets"}
+DATA = {"graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"}
+DATA |= {"datasets"}
 APART = {
     "sampling": SEQUENCES,
     **{name: SEQUENCES for name in GRAPHS},
