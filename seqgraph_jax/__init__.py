@@ -5,7 +5,7 @@ Axis letters, everywhere: S seeds, K evaluations, B batch, T time, F input featu
 H hidden features, V vocabulary, N nodes, E edges, A attention heads.
 """
 
-from seqgraph_jax import checkpoints, sampling, statistics, tasks, text
+from seqgraph_jax import checkpoints, datasets, sampling, statistics, tasks, text
 from seqgraph_jax.adjacency import Adjacency, IndexedGraph, index_graph
 from seqgraph_jax.attention import GraphAttention
 from seqgraph_jax.cells import CELLS, GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
@@ -59,6 +59,7 @@ __all__ = [
     "cell_named",
     "checkpoints",
     "compare",
+    "datasets",
     "generate",
     "index_graph",
     "iterate_seeds",

@@ -1,0 +1,296 @@
+"""Graph networks on Cora and sums over neighbours, against PyTorch and its Geometric.
+
+    pip install torch==2.13.0 torch_geometric && python -m benchmarks.graphs
+
+All on the same threads, in turn, in one process; a ratio is the peer's time divided by
+ours, the median over rounds. Networks, dropout, weight decay and optimiser are those of
+PyTorch Geometric's own examples (gcn.py with its cached normalisation, gat.py). Cora is
+looked for as the experiments do. Nothing is trained to an end: values do not matter.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+THREADS = 2
+jax.config.update("jax_num_cpu_devices", THREADS)
+
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from torch.nn import functional  # noqa: E402
+from torch_geometric.nn import GATConv, GCNConv  # noqa: E402
+
+import seqgraph_jax as sg  # noqa: E402
+from experiments import gcn_vs_gat  # noqa: E402
+from seqgraph_jax import training  # noqa: E402
+from seqgraph_jax.adjacency import index_edges  # noqa: E402
+
+EPOCHS = 20  # of a round
+RUN_EPOCHS = 200  # of a whole run
+SEEDS = 100
+
+
+class TorchGCN(torch.nn.Module):
+    """Two convolutions, as in the example."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.first = GCNConv(features, 16, cached=True)
+        self.second = GCNConv(16, classes, cached=True)
+
+    def forward(self, x, index):
+        x = functional.dropout(x, 0.5, self.training)
+        x = functional.relu(self.first(x, index))
+        return self.second(functional.dropout(x, 0.5, self.training), index)
+
+
+class TorchGAT(torch.nn.Module):
+    """Eight heads of eight, then one, as in the example."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.first = GATConv(features, 8, 8, dropout=0.6)
+        self.second = GATConv(64, classes, heads=1, concat=False, dropout=0.6)
+
+    def forward(self, x, index):
+        x = functional.dropout(x, 0.6, self.training)
+        x = functional.elu(self.first(x, index))
+        return self.second(functional.dropout(x, 0.6, self.training), index)
+
+
+class TorchRun:
+    """A network of the peer with its optimiser, to be trained and tested."""
+
+    def __init__(self, network: type, data: Any) -> None:
+        self.x = torch.from_numpy(_row_normalized(data.features.toarray()))
+        self.index = torch.from_numpy(np.stack([data.senders, data.receivers])).long()
+        self.y = torch.from_numpy(data.labels).long()
+        self.train_mask = torch.from_numpy(data.train)
+        self.masks = [torch.from_numpy(m) for m in (data.train, data.val, data.test)]
+        self.model = network(data.num_features, data.num_classes)
+        first, second = self.model.first.parameters(), self.model.second.parameters()
+        decays = 0.0 if network is TorchGCN else 5e-4
+        self.optimizer = torch.optim.Adam(
+            [
+                {"params": list(first), "weight_decay": 5e-4},
+                {"params": list(second), "weight_decay": decays},
+            ],
+            lr=0.01 if network is TorchGCN else 0.005,
+        )
+
+    def train(self) -> None:
+        self.model.train()
+        self.optimizer.zero_grad()
+        out = self.model(self.x, self.index)
+        loss = functional.cross_entropy(out[self.train_mask], self.y[self.train_mask])
+        loss.backward()
+        self.optimizer.step()
+
+    @torch.no_grad()
+    def test(self) -> list[float]:
+        self.model.eval()
+        right = self.model(self.x, self.index).argmax(-1) == self.y
+        return [float(right[mask].float().mean()) for mask in self.masks]
+
+
+def _row_normalized(x: np.ndarray) -> np.ndarray:
+    return (x / np.maximum(x.sum(1, keepdims=True), 1)).astype(np.float32)
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
+
+
+def in_turn(arms: dict[str, Callable[[], float]], rounds: int) -> None:
+    """Print medians, and of each arm's ratios to the last one, which is ours."""
+    for arm in arms.values():
+        arm()  # compiles, allocates
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for _ in range(rounds):
+        for name, arm in arms.items():
+            times[name].append(arm())
+    *_, ours = times.values()
+    for name, values in times.items():
+        ratios = [a / b for a, b in zip(values, ours, strict=True)]
+        print(
+            f"  {name:<44} {1e3 * statistics.median(values):10.2f} ms   "
+            f"divided by ours {statistics.median(ratios):6.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
+        )
+
+
+def our_arm(name: str, data: Any) -> Any:
+    """Network, task and settings of the experiment."""
+    config = gcn_vs_gat.Config()
+    task = gcn_vs_gat.build_task(config, data, ())
+    return gcn_vs_gat.build_arm(config, name, task, data.num_classes)
+
+
+def epoch_arms(name: str, data: Any) -> dict[str, Callable[[], float]]:
+    """Seconds of one training epoch, without evaluation, on one device."""
+    model, task, config = our_arm(name, data)
+    key = jax.random.key(0)
+    task = jax.device_put(task)
+    state = jax.jit(lambda task, key: training.init(model, task, config, key))(
+        task, key
+    )
+
+    @jax.jit
+    def epochs(task: Any, state: Any) -> Any:
+        def one(state: Any, _: None) -> tuple[Any, None]:
+            return training.update(model, task, config, key, state)[0], None
+
+        return jax.lax.scan(one, state, length=EPOCHS)[0]
+
+    peer = TorchRun(TorchGCN if name == "gcn" else TorchGAT, data)
+    return {
+        "PyTorch Geometric": lambda: (
+            seconds(lambda: [peer.train() for _ in range(EPOCHS)] and None) / EPOCHS
+        ),
+        "ours": lambda: seconds(lambda: epochs(task, state)) / EPOCHS,
+    }
+
+
+def run_arms(data: Any, peer_runs: int) -> dict[str, Callable[[], float]]:
+    """Seconds of 100 runs of the GCN with an evaluation after every epoch.
+
+    The peer's are those of ``peer_runs`` runs, multiplied. Ours include compilation.
+    """
+    model, task, config = our_arm("gcn", data)
+
+    def peers() -> float:
+        start = time.perf_counter()
+        for _ in range(peer_runs):
+            run = TorchRun(TorchGCN, data)
+            for _ in range(RUN_EPOCHS):
+                run.train()
+                run.test()
+        return (time.perf_counter() - start) * SEEDS / peer_runs
+
+    def ours() -> float:
+        jax.clear_caches()
+        return seconds(
+            lambda: sg.train_seeds(model, task, config, range(SEEDS)) and None
+        )
+
+    return {
+        f"PyTorch Geometric, {peer_runs} runs x {SEEDS / peer_runs:g}": peers,
+        "ours": ours,
+    }
+
+
+def sum_arms(num_edges: int, backward: bool) -> dict[str, Callable[[], float]]:
+    """Seconds of a neighbour sum of 64 features, ten edges a node."""
+    rng = np.random.default_rng(0)
+    num_nodes, features = num_edges // 10, 64
+    senders = rng.integers(0, num_nodes, num_edges)
+    receivers = np.sort(rng.integers(0, num_nodes, num_edges))
+    x = rng.normal(size=(num_nodes, features)).astype(np.float32)
+    edges = jax.device_put(index_edges(senders, receivers, num_nodes, num_nodes))
+    weights = jnp.ones(num_edges)
+
+    def forward(edges: Any, weights: jax.Array, x: jax.Array) -> jax.Array:
+        return sg.propagate(edges, weights, x)
+
+    def loss(edges: Any, weights: jax.Array, x: jax.Array) -> jax.Array:
+        return sg.propagate(edges, weights, x).sum()
+
+    ours = jax.jit(jax.grad(loss, argnums=2) if backward else forward)
+    on_device = jnp.asarray(x)
+
+    ts, tr = torch.from_numpy(senders), torch.from_numpy(receivers)
+    crow = torch.from_numpy(np.searchsorted(receivers, np.arange(num_nodes + 1)))
+    matrix = torch.sparse_csr_tensor(
+        crow, ts, torch.ones(num_edges), (num_nodes, num_nodes), check_invariants=False
+    )
+    tx = torch.from_numpy(x).requires_grad_(backward)
+
+    def by_csr() -> None:
+        y = matrix @ tx
+        if backward:
+            y.sum().backward()
+            tx.grad = None
+
+    def by_index_add() -> None:
+        y = torch.zeros_like(tx).index_add(0, tr, tx.index_select(0, ts))
+        if backward:
+            y.sum().backward()
+            tx.grad = None
+
+    return {
+        "PyTorch index_add (Geometric's default)": lambda: seconds(by_index_add),
+        "PyTorch CSR product": lambda: seconds(by_csr),
+        "ours": lambda: seconds(lambda: ours(edges, weights, on_device)),
+    }
+
+
+def scaling(rounds: int, picture: str | None) -> None:
+    """Print, and draw, seconds of our sum forward and backward against the edges."""
+    sizes = [10**4, 10**5, 10**6, 10**7]
+    medians = []
+    for size in sizes:
+        ours = sum_arms(size, True)["ours"]
+        ours()
+        medians.append(statistics.median(ours() for _ in range(rounds)))
+        print(
+            f"  {size:>10,} edges {1e3 * medians[-1]:10.3f} ms   "
+            f"{1e9 * medians[-1] / size:7.1f} ns an edge",
+            flush=True,
+        )
+    slope = np.polyfit(np.log(sizes), np.log(medians), 1)[0]
+    print(f"  exponent, fitted to all four: {slope:.3f}")
+    if picture:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5.5, 4), layout="constrained")
+        axes = figure.subplots()
+        axes.loglog(sizes, medians, "o-", color="#0072b2", label="forward and backward")
+        line = medians[2] * np.array(sizes) / sizes[2]
+        axes.loglog(sizes, line, "--", color="#444444", label="in proportion")
+        axes.set_xlabel("edges (10 a node, 64 features)")
+        axes.set_ylabel("time of a neighbour sum (s)")
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(picture, dpi=160)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--peer-runs", type=int, default=2)
+    parser.add_argument("--picture", help="where to draw the scaling, a .png")
+    parts = ["gcn", "gat", "runs", "sums", "scaling"]
+    parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
+    options = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    data = gcn_vs_gat.read_data("cora")
+    for name in ("gcn", "gat"):
+        if name in options.parts:
+            print(f"{name}: one training epoch on Cora")
+            in_turn(epoch_arms(name, data), options.rounds)
+    if "sums" in options.parts:
+        for backward in (False, True):
+            words = "forward and backward" if backward else "forward"
+            print(
+                f"neighbour sum, 1,000,000 edges, 100,000 nodes, 64 features, {words}"
+            )
+            in_turn(sum_arms(10**6, backward), options.rounds)
+    if "scaling" in options.parts:
+        print("neighbour sum, ours, forward and backward")
+        scaling(options.rounds, options.picture)
+    if "runs" in options.parts:
+        print(f"{SEEDS} runs of the GCN, {RUN_EPOCHS} epochs, evaluated after each")
+        in_turn(run_arms(data, options.peer_runs), max(2, options.rounds // 4))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""Node tasks: which nodes count, splits, a task for each seed, decay, patience."""
+
+import os
+from dataclasses import replace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse
+
+import seqgraph_jax as sg
+from seqgraph_jax import training
+from seqgraph_jax.graph_tasks import NodeTargets, node_metrics
+from seqgraph_jax.train_config import optimizer
+
+from .graph_cases import RECEIVERS, SENDERS, random_graph
+from .test_training import assert_same_bits
+
+needs_data = pytest.mark.skipif(
+    "SEQGRAPH_DATA" not in os.environ, reason="SEQGRAPH_DATA is not set"
+)
+N = 40
+CONFIG = sg.TrainConfig(
+    updates=30,
+    eval_every=1,
+    batch_size=1,
+    eval_size=1,
+    learning_rate=0.05,
+    metric="val_accuracy",
+    threshold=float("inf"),
+    early_stop=False,
+    max_norm=float("inf"),
+)
+MODEL = sg.NodeClassifier("gcn", features=4, num_classes=3, dropout_rate=0.3)
+
+
+def small_task(seed=0):
+    """Three classes with features that tell a little, on a random directed graph."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, N).astype(np.int32)
+    senders, receivers = rng.integers(0, N, (2, 90)).astype(np.int32)
+    graph = random_graph(num_nodes=N, senders=senders, receivers=receivers)
+    features = np.eye(3)[labels] + 0.8 * rng.normal(size=(N, 3))
+    inputs = sg.node_inputs(graph, features, normalize=False)
+    return sg.NodeTask(inputs, labels, sg.random_split(labels, 0, 4, 10, 10))
+
+
+TASK = small_task()
+
+
+@pytest.mark.smoke
+def test_metrics_count_the_nodes_of_their_set_alone():
+    # A mean over all nodes, val and test exchanged, a node without a label counted.
+    logits = jnp.array([[2.0, 0], [0, 2], [2, 0], [0, 2], [2, 0]])
+    labels = jnp.array([0, 0, 1, 1, -1])
+    val = jnp.array([True, True, False, False, False])
+    test = jnp.array([False, True, True, True, False])
+    metrics = node_metrics(logits, NodeTargets(labels, val, test))
+    assert float(metrics["val_accuracy"]) == 0.5
+    np.testing.assert_allclose(metrics["test_accuracy"], 1 / 3, atol=1e-6)
+    right, wrong = np.log1p(np.exp(-2)), np.log1p(np.exp(2))
+    np.testing.assert_allclose(metrics["loss"], (right + wrong) / 2, atol=1e-6)
+    np.testing.assert_allclose(metrics["test_loss"], (2 * wrong + right) / 3, atol=1e-6)
+
+
+def test_updates_do_not_see_labels_outside_of_the_training_set():
+    # The test's labels leaking into training.
+    hidden = np.where(TASK.split.train, TASK.labels, (TASK.labels + 1) % 3)
+    key = jax.random.key(0)
+    states = []
+    for task in (TASK, replace(TASK, labels=hidden)):
+        state = training.init(MODEL, task, CONFIG, key)
+        states.append(training.update(MODEL, task, CONFIG, key, state)[0].params)
+    assert_same_bits(*states)
+
+
+@pytest.mark.parametrize("per_class", [3, 20])
+def test_random_splits(per_class):
+    # Sets that overlap, classes that are missing, a split that ignores its seed.
+    labels = np.random.default_rng(0).choice(
+        [-1, 0, 1, 2], 300, p=[0.1, 0.6, 0.27, 0.03]
+    )
+    one, two = (sg.random_split(labels, seed, per_class, 50, 100) for seed in (1, 2))
+    for split in (one, two):
+        counts = np.bincount(labels[split.train], minlength=3)
+        sizes = np.bincount(labels[labels >= 0], minlength=3)
+        np.testing.assert_array_equal(counts, np.minimum(per_class, -(-sizes // 3)))
+        assert (split.val.sum(), split.test.sum()) == (50, 100)
+        assert (np.sum([*split], axis=0) <= 1).all()
+        assert not np.any([*split], axis=0)[labels < 0].any()
+    assert (one.test != two.test).any()
+    chex.assert_trees_all_equal(one, sg.random_split(labels, 1, per_class, 50, 100))
+
+
+def test_inputs_are_normalised_and_sparse_where_the_features_are():
+    graph = random_graph()
+    dense = sg.node_inputs(graph, graph.nodes).graph.nodes
+    np.testing.assert_allclose(np.abs(dense).sum(1), 1, atol=1e-6)
+    matrix = scipy.sparse.eye_array(8) * 3
+    nodes = sg.node_inputs(graph, scipy.sparse.hstack([matrix] * 2)).graph.nodes
+    assert isinstance(nodes, np.ndarray)  # an eighth of it is not zero
+    nodes = sg.node_inputs(random_graph(num_nodes=20), scipy.sparse.eye_array(20) * 3)
+    assert isinstance(nodes.graph.nodes, sg.SparseFeatures)
+    np.testing.assert_array_equal(nodes.graph.nodes.values, np.ones(20))
+    empty = sg.node_inputs(graph, np.zeros((8, 5))).graph.nodes
+    chex.assert_tree_all_finite(empty.values)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("width", [1, 2])
+def test_a_task_for_each_seed_equals_runs_of_one(width):
+    # A seed that gets its neighbour's split, in training or in the evaluation.
+    splits = [sg.random_split(TASK.labels, s, 4, 10, 10) for s in (5, 6, 7)]
+    tasks = TASK.with_splits(splits)
+    together = sg.train_seeds(MODEL, tasks, CONFIG, [0, 1, 2], width)
+    for s, task in enumerate(tasks):
+        alone = sg.train_seeds(MODEL, task, CONFIG, [s])
+        for name, metric in alone.metrics.items():
+            np.testing.assert_allclose(
+                together.metrics[name][s], metric[0], atol=1e-5, err_msg=name
+            )
+
+
+def test_tasks_that_do_not_fit_the_seeds_are_refused():
+    with pytest.raises(ValueError, match="2 tasks do not fit 3 seeds"):
+        sg.train_seeds(MODEL, [TASK, TASK], CONFIG, [0, 1, 2])
+
+
+def test_what_tasks_share_is_on_a_device_once():
+    # The graph copied for every seed.
+    from seqgraph_jax.seeds import _shared_and_own
+
+    tasks = TASK.with_splits(
+        [sg.random_split(TASK.labels, s, 4, 10, 10) for s in (1, 2)]
+    )
+    shared, own, join = _shared_and_own(tasks)
+    assert len(own) == 3
+    assert len(shared) == len(jax.tree.leaves(TASK)) - 3
+    for s, task in enumerate(tasks):
+        chex.assert_trees_all_equal(join(shared, [leaf[s] for leaf in own]), task)
+
+
+def test_weight_decay_is_an_l2_penalty_on_the_chosen_parameters():
+    # Decay after Adam (AdamW), of all layers, or of none.
+    config = replace(CONFIG, weight_decay=0.3, decay_only="layers.layer_0")
+    key = jax.random.key(1)
+    params = training.init(MODEL, TASK, config, key).params
+
+    def loss(params, penalty):
+        batch = TASK.sample(key, 1)
+        value = TASK.metrics(
+            MODEL.apply({"params": params}, batch.inputs), batch.targets
+        )
+        squares = jax.tree.map(lambda p: (p**2).sum(), params["layers"]["layer_0"])
+        return value["loss"] + penalty * sum(jax.tree.leaves(squares)) / 2
+
+    tx, plain = optimizer(config), optimizer(replace(config, weight_decay=0.0))
+    found, _ = tx.update(jax.grad(loss)(params, 0.0), tx.init(params), params)
+    expected, _ = plain.update(jax.grad(loss)(params, 0.3), plain.init(params), params)
+    chex.assert_trees_all_close(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy", "loss"])
+def test_patience_by_hand(metric):
+    # Best parameters that move after the stop, or a stop one evaluation off.
+    long = replace(CONFIG, updates=60, metric=metric)
+    patient = replace(long, stop_after=4)
+    free = sg.train_seeds(MODEL, TASK, long, range(4))
+    run = sg.train_seeds(MODEL, TASK, patient, range(4))
+    assert run.finished
+    assert run.stopped.any()
+    for s in range(4):
+        values = free.metrics[metric][s] * (-1 if metric == "loss" else 1)
+        best, waited, last = 0, 0, len(values) - 1
+        for k, value in enumerate(values):
+            if k == 0 or value > values[best]:
+                best, waited = k, 0
+            else:
+                waited += 1
+            if waited == 4:
+                last = k
+                break
+        assert (run.best[s], run.last[s]) == (best, last)
+        assert run.state.best.step[s] == best + 1
+        after = run.metrics["loss"][s, last + 1 :]
+        assert np.isnan(after).all()
+        np.testing.assert_allclose(
+            run.metrics["loss"][s, : last + 1],
+            free.metrics["loss"][s, : last + 1],
+            atol=1e-6,
+        )
+        assert run.values("test_accuracy")[s] == run.metrics["test_accuracy"][s, last]
+        assert run.at("loss", run.best)[s] == run.metrics["loss"][s, best]
+    assert not run.diverged.any()
+
+
+def test_a_patient_run_resumes_to_the_same_bits():
+    config = replace(CONFIG, updates=60, stop_after=4)
+    whole = sg.train_seeds(MODEL, TASK, config, range(3))
+    half = next(
+        run
+        for run in sg.iterate_seeds(MODEL, TASK, config, range(3))
+        if run.updates[-1] == 7
+    ).on_host()
+    *_, resumed = sg.iterate_seeds(MODEL, TASK, config, range(3), resume=half)
+    assert_same_bits(resumed.metrics, whole.metrics)
+    assert_same_bits(resumed.state, whole.state)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("stop_after", -1, "stop_after must be 0 or more, not -1"),
+        ("weight_decay", -0.1, "weight_decay must be 0 or more, not -0.1"),
+    ],
+)
+def test_settings_that_are_not_possible(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        sg.TrainConfig(**{field: value})
+
+
+def test_seeds_of_a_whole_graph_apply_as_one_by_one():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [3, 4, 5])
+    params = run.state.best.params
+    logits = sg.apply_seeds(MODEL, params, TASK.inputs, batch_size=None)
+    chex.assert_shape(logits, (3, N, 3))
+    tested = np.asarray(TASK.split.test)
+    right = (logits.argmax(-1) == TASK.labels[None])[:, tested].mean(1)
+    # The chosen network is the one whose accuracy is reported.
+    np.testing.assert_allclose(right, run.at("test_accuracy", run.best), atol=1e-6)
+
+
+@needs_data
+def test_a_gcn_learns_cora():
+    # Three seeds far from chance and from an MLP: the graph, its features, its split.
+    data = sg.datasets.load("cora")
+    task = sg.NodeTask(
+        sg.node_inputs(data.graph(), data.features),
+        data.labels,
+        sg.Split(data.train, data.val, data.test),
+    )
+    model = sg.NodeClassifier("gcn", 16, 7, dropout_rate=0.5)
+    config = replace(
+        CONFIG,
+        updates=100,
+        learning_rate=0.01,
+        weight_decay=5e-4,
+        decay_only="layers.layer_0",
+    )
+    run = sg.train_seeds(model, task, config, range(3))
+    assert run.at("test_accuracy", run.best).min() > 0.77
+
+
+def test_the_graph_of_the_tests_is_directed_and_irregular():
+    assert len(set(np.bincount(RECEIVERS, minlength=8))) >= 3
+    assert not set(zip(SENDERS, RECEIVERS, strict=True)) <= set(
+        zip(RECEIVERS, SENDERS, strict=True)
+    )
