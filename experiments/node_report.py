@@ -35,44 +35,40 @@ def judge(run: sg.Run) -> sg.Run:
 
 
 def result_table(runs: Mapping[str, sg.Run], published: Published) -> Table:
-    """A row per model, published numbers beside ours."""
-    header = ["model", "parameters", "published test accuracy", "test accuracy, mean"]
-    header += ["SD", "95 % interval", "lowest to highest seed", "val accuracy, mean"]
-    header += ["best epoch, mean", "seconds of training"]
-    rows = []
+    """A column per model, published numbers beside ours."""
+    labels = ["parameters", "published test accuracy", "– its source"]
+    labels += ["test accuracy, mean", "– its SD", "– its 95 % interval"]
+    labels += ["– lowest and highest seed", "val accuracy, mean", "best epoch, mean"]
+    labels += ["epochs done, mean", "seconds of training"]
+    columns = []
     for name, run in runs.items():
-        test, best = (
-            statistics.summarize(run.values(m)) for m in ("test_accuracy", "best_update")
-        )
-        there = "none"
-        if name in published:
-            source, value, deviation = published[name]
-            spread = "" if deviation is None else f" ± {deviation:g}"
-            there = f"{value:g}{spread} % ({source})"
-        values = np.array(test.per_seed)[np.isfinite(test.per_seed)]
-        low, high = (values.min(), values.max()) if test.n else (np.nan, np.nan)
-        rows.append(
+        test = statistics.summarize(run.values("test_accuracy"))
+        source, value, deviation = published.get(name, ("", np.nan, None))
+        spread = "" if deviation is None else f" ± {deviation:g}"
+        values = np.array([v for v in test.per_seed if np.isfinite(v)] or [np.nan])
+        columns.append(
             [
-                name,
                 f"{run.num_params:,}",
-                there,
+                f"{value:g}{spread} %" if source else "none",
+                source,
                 f"{test.mean:.2%} ({test.n} seeds)",
-                f"{test.sd:.2%}",
+                f"{test.sd:.2%}" if test.n > 1 else "none",
                 f"{test.ci95[0]:.2%} to {test.ci95[1]:.2%}" if test.n > 1 else "none",
-                f"{low:.1%} to {high:.1%}",
+                f"{values.min():.1%}, {values.max():.1%}",
                 f"{np.nanmean(run.values('val_accuracy')):.2%}",
-                number(best.mean),
+                number(statistics.summarize(run.values("best_update")).mean),
+                number((run.last + 1).mean()),
                 f"{run.train_s:.1f}",
             ]
         )
     caption = (
-        "Each seed's network is that of its best evaluation; test nodes take no part in "
-        "the choice. SD divides by n - 1; the interval is the bootstrap (BCa) interval "
-        "of the mean. Seconds are those of all seeds together, evaluations included, "
-        "without compilation. What ± means for a published number is for its source to "
-        "say."
+        "Each seed's network is that of its best evaluation; test nodes take no part "
+        "in the choice. SD divides by n - 1; the interval is the bootstrap (BCa) "
+        "interval of the mean. Seconds are those of all seeds together, evaluations "
+        "included, without compilation. What ± means for a published number is for "
+        "its source to say."
     )
-    return Table(header, rows, caption)
+    return Table(["", *runs], list(zip(labels, *columns, strict=True)), caption)
 
 
 def seed_table(runs: Mapping[str, sg.Run]) -> Table:
@@ -81,7 +77,10 @@ def seed_table(runs: Mapping[str, sg.Run]) -> Table:
     for name in runs:
         header += [f"{name}: test", f"{name}: val", f"{name}: epoch"]
     columns = [
-        [percent(v) if metric != "best_update" else number(v) for v in run.values(metric)]
+        [
+            percent(v) if metric != "best_update" else number(v)
+            for v in run.values(metric)
+        ]
         for run in runs.values()
         for metric in ("test_accuracy", "val_accuracy", "best_update")
     ]
@@ -179,18 +178,12 @@ def finish(
             f"cannot write to {place.path}: {error.strerror or error}"
         ) from error
     console = Console(highlight=False)
-    console.print(rich_table(_short(table)), soft_wrap=True)
+    console.print(rich_table(table), soft_wrap=True)
     for note in notes:
         console.print(f"Note: {note}", soft_wrap=True)
     for verdict in verdicts:
         console.print(f"Verdict: {verdict}", soft_wrap=True)
     console.print(f"Report: {place.path / 'report.html'}", soft_wrap=True)
-
-
-def _short(table: Table) -> Table:
-    """Rows and columns exchanged: a column per model fits a terminal."""
-    columns = list(zip(table.header, *table.rows, strict=True))
-    return Table(columns[0], columns[1:], table.caption)
 
 
 def _figures(
@@ -200,12 +193,8 @@ def _figures(
     published: Published,
 ) -> list[tuple[str, str, Any]]:
     """Heading, file name and figure of each picture."""
-    from matplotlib.figure import Figure
-
     curves = class_plots.plot_training(runs, {"loss": 1.0, "val_accuracy": 100.0})
-    strips = Figure(figsize=(2.4 * len(runs) + 3, 4.4), layout="constrained")
-    class_plots.plot_strips(
-        strips.subplots(),
+    strips = class_plots.plot_strip_panels(
         {name: 100 * run.values("test_accuracy") for name, run in runs.items()},
         "accuracy on the test nodes (%)",
         published,

@@ -32,14 +32,17 @@ def plot_strips(
     values: Mapping[str, np.ndarray],
     label: str,
     published: Mapping[str, tuple[str, float, float | None]] | None = None,
+    first: int = 0,
 ) -> None:
     """Every seed's value ``[S]`` as a point, and beside it the mean and its interval.
 
-    ``published`` holds by arm the name of a source, its value, and its deviation.
+    ``published`` holds by arm the name of a source, its value, and its deviation; they
+    are a dashed line and a grey band. ``first`` is the number of the first colour.
     """
     published = published or {}
     for a, (arm, per_seed) in enumerate(values.items()):
-        colour, marker = COLOURS[a % len(COLOURS)], MARKERS[a % len(MARKERS)]
+        number = (first + a) % len(COLOURS)
+        colour, marker = COLOURS[number], MARKERS[number]
         found = np.sort(per_seed[np.isfinite(per_seed)])
         # In order of value, spread evenly: equal values do not hide one another.
         spread = np.random.default_rng(0).permutation(
@@ -53,7 +56,7 @@ def plot_strips(
                 a + 0.26, s.mean, reach, fmt=marker, color=colour, capsize=4, lw=2
             )
         if arm in published:
-            name, value, deviation = published[arm]
+            _, value, deviation = published[arm]
             axes.hlines(value, a - 0.3, a + 0.36, color="#222222", lw=1.2, ls="--")
             if deviation is not None:
                 axes.fill_between(
@@ -64,19 +67,34 @@ def plot_strips(
                     alpha=0.08,
                     lw=0,
                 )
-            axes.annotate(
-                f"{name}: {value:g}",
-                (a + 0.36, value),
-                xytext=(2, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize="small",
-            )
-    axes.set_xticks(range(len(values)), list(values))
-    axes.set_xlim(-0.5, len(values) - 0.2)
+    labels = [
+        f"{arm}\n– – {published[arm][1]:g}: {published[arm][0]}"
+        if arm in published
+        else arm
+        for arm in values
+    ]
+    axes.set_xticks(range(len(values)), labels)
+    axes.set_xlim(-0.5, len(values) - 0.4)
     axes.set_ylabel(label)
     axes.grid(alpha=0.25, axis="y")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def plot_strip_panels(
+    values: Mapping[str, np.ndarray],
+    label: str,
+    published: Mapping[str, tuple[str, float, float | None]],
+) -> Figure:
+    """`plot_strips` with a panel for each arm: one scale, each around its own values."""
+    figure = Figure(figsize=(3.2 * len(values) + 0.6, 4.2), layout="constrained")
+    grid = figure.subplots(1, len(values), squeeze=False)[0]
+    for k, (axes, (arm, per_seed)) in enumerate(zip(grid, values.items(), strict=True)):
+        plot_strips(axes, {arm: per_seed}, label if k == 0 else "", published, k)
+    limits = np.array([axes.get_ylim() for axes in grid])  # [arms, 2]
+    half = np.diff(limits).max() / 2
+    for axes, centre in zip(grid, limits.mean(1), strict=True):
+        axes.set_ylim(centre - half, centre + half)
+    return figure
 
 
 def plot_confusion(

@@ -111,9 +111,8 @@ def random_split(
 ) -> Split:
     """A random split of the kind of Planetoid's: some of each class, then val and test.
 
-    Of a class of n nodes ``min(per_class, ceil(n / 3))`` are trained on; where the
-    rest is smaller than ``num_val + num_test``, it is divided in their proportion.
-    Nodes without a label are in no set.
+    Of a class of n nodes ``min(per_class, ceil(n / 3))`` are trained on, and at most
+    a third of the rest is ``val``. Nodes without a label are in no set.
 
     >>> split = random_split(np.arange(90) % 3, seed=0, per_class=10)
     >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum())
@@ -126,9 +125,8 @@ def random_split(
         members = order[labels[order] == label]
         train[members[: min(per_class, -(-len(members) // 3))]] = True
     rest = order[~train[order]]
-    share = min(1.0, len(rest) / (num_val + num_test))
-    end_val = round(share * num_val)
-    end_test = min(len(rest), end_val + round(share * num_test))
+    end_val = min(num_val, len(rest) // 3)
+    end_test = min(end_val + num_test, len(rest))
     val, test = np.zeros_like(train), np.zeros_like(train)
     val[rest[:end_val]], test[rest[end_val:end_test]] = True, True
     return Split(train, val, test)

@@ -1,0 +1,217 @@
+"""The experiment on nodes as a user runs it: results, own graphs, bad input."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+
+from experiments import attention_report, gcn_vs_gat
+from experiments.cli import run_main
+
+SMOKE = ["--smoke", "--no-compilation-cache"]
+needs_data = pytest.mark.skipif(
+    "SEQGRAPH_DATA" not in os.environ, reason="SEQGRAPH_DATA is not set"
+)
+
+
+def run(*argv):
+    """Exit code of the experiment in this process."""
+    return run_main(gcn_vs_gat.main, gcn_vs_gat.MODULE, [str(word) for word in argv])
+
+
+@pytest.mark.smoke
+def test_smoke_run_writes_what_it_promises(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run(*SMOKE, "--out", out, "--num-seeds", 3) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("Verdict: ") == 3
+    assert f"Report: {out / 'report.html'}" in printed
+    record = json.loads((out / "results.json").read_text())
+    assert list(record["arms"]) == ["gcn", "gat", "mlp"]
+    assert record["seeds"] == [0, 500, 1000]
+    for arm in record["arms"].values():
+        assert "updates_to_converge" not in arm["metrics"]
+        for name in ("test_accuracy", "val_accuracy"):
+            assert len(arm["metrics"][name]["per_seed"]) == 3
+    assert {c["metric"] for c in record["comparisons"]} == {
+        "test_accuracy",
+        "val_accuracy",
+    }
+    rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 3 * 3 * 4
+    for name in ("accuracy", "curves", "confusion"):
+        assert (out / f"{name}.png").stat().st_size > 10_000
+        assert (out / f"{name}.svg").exists()
+    # A seed's reported accuracy is that of its best validation epoch, the first.
+    for arm in ("gcn", "mlp"):
+        mine = [r for r in rows if r["arm"] == arm and r["seed"] == 500]
+        best = max(mine, key=lambda r: (r["val_accuracy"], -r["update"]))
+        found = record["arms"][arm]["metrics"]
+        assert found["test_accuracy"]["per_seed"][1] == best["test_accuracy"]
+        assert found["best_update"]["per_seed"][1] == best["update"]
+
+
+def test_one_model_random_splits_and_every_option(tmp_path):
+    out = tmp_path / "run"
+    argv = ["--models", "gatv2", "--random-splits", "--layers", "3", "--heads", "2"]
+    argv += ["--hidden", "4", "--per-class", "3", "--num-val", "8", "--residual"]
+    argv += ["--normalize", "--features", "degree", "--metric", "loss"]
+    assert run(*SMOKE, "--out", out, *argv) == 0
+    record = json.loads((out / "results.json").read_text())
+    assert record["comparisons"] == []
+    assert record["config"]["training"]["gatv2"]["metric"] == "loss"
+    assert "split of its own" in (out / "report.html").read_text()
+
+
+def write_graph(folder, split=True):
+    """A user's own graph: two groups of nodes, mostly joined within."""
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 2, 30)
+    with open(folder / "nodes.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "label", *(["split"] if split else []), "a", "b"])
+        for i, group in enumerate(groups):
+            part = ["train", "val", "test"][i % 3]
+            features = rng.normal(size=2).round(3).tolist()
+            row = [f"n{i}", ["red", "<b>blue</b>"][group], *([part] if split else [])]
+            writer.writerow(row + features)
+    with open(folder / "edges.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["source", "target", "weight"])
+        for i in range(30):
+            for j in range(30):
+                if i != j and rng.random() < (0.3 if groups[i] == groups[j] else 0.02):
+                    writer.writerow([f"n{i}", f"n{j}", round(rng.uniform(0.5, 2), 3)])
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_a_graph_of_ones_own(tmp_path, split):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    write_graph(folder, split)
+    out = tmp_path / "run"
+    models = ["--models", "gcn", "gat", "gin"]
+    assert run(*SMOKE, "--out", out, "--dataset", folder, *models) == 0
+    page = (out / "report.html").read_text()
+    assert "&lt;b&gt;blue" in page
+    assert "<b>blue" not in page
+
+
+def test_an_error_in_a_file_names_its_line(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    write_graph(folder)
+    with open(folder / "edges.csv", "a") as file:
+        file.write("n1,nobody,1.0\n")
+    line = len((folder / "edges.csv").read_text().splitlines())
+    assert run(*SMOKE, "--dataset", folder, "--out", tmp_path / "run") == 2
+    printed = capsys.readouterr().err
+    assert f"line {line}" in printed
+    assert "'nobody'" in printed
+    assert len(printed.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--models", "gcm"], "unknown model 'gcm': choose from gcn, gat, gatv2"),
+        (["--models", "gcn", "gcn"], "one or more different models"),
+        (["--dataset", "coral"], "'coral' is neither one of karate, cora"),
+        (["--hidden", "0"], "--hidden must be 1 or more, not 0"),
+        (["--per-class", "0"], "--per-class must be 1 or more, not 0"),
+        (["--dropout", "1"], "--dropout must be 0 to below 1, not 1.0"),
+        (["--self-weight", "-1"], "--self-weight must be 0 or more"),
+        (["--metric", "accuracy"], "--metric must be val_accuracy or loss"),
+        (["--features", "words"], "auto, own, identity or degree, not words"),
+        (["--features", "own"], "karate has no features"),
+        (["--updates", "0"], "updates must be above 0, not 0"),
+        (["--stop-after", "-1"], "stop_after must be 0 or more"),
+        (["--learning-rate", "0"], "learning_rate must be above 0"),
+        (["--lerning-rate", "1"], "--learning-rate"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
+    out = tmp_path / "run"
+    assert run(*SMOKE, "--out", out, *argv) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert len(printed.err.splitlines()) == 1
+    assert message in printed.err
+    assert not out.exists()
+
+
+def test_without_data_and_network_it_says_what_to_do(tmp_path, capsys, monkeypatch):
+    from seqgraph_jax import datasets
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SEQGRAPH_DATA", raising=False)
+    source = datasets.SOURCES["cora"]
+    raw = tuple(
+        datasets.Origin(o.filename, o.sha256, ("http://localhost:9/x",))
+        for o in source.raw
+    )
+    gone = datasets.Source(source.npz, raw, source.arrays)
+    monkeypatch.setitem(datasets.SOURCES, "cora", gone)
+    assert run("--dataset", "cora", "--out", tmp_path / "run") == 2
+    printed = capsys.readouterr().err
+    assert "cannot be downloaded from http://localhost:9/x" in printed
+    assert len(printed.splitlines()) == 1
+
+
+@needs_data
+def test_many_graphs_are_sent_to_the_other_experiment(tmp_path, capsys):
+    assert run("--dataset", "mutag", "--out", tmp_path / "run") == 2
+    assert "experiments.molecules" in capsys.readouterr().err
+
+
+@needs_data
+@pytest.mark.parametrize("dataset", ["cora", "lastfm_asia"])
+def test_real_graphs(tmp_path, dataset):
+    out = tmp_path / "run"
+    argv = ["--dataset", dataset, "--models", "gcn", "--updates", "3"]
+    assert run(*SMOKE, "--out", out, *argv) == 0
+    record = json.loads((out / "results.json").read_text())
+    assert record["arms"]["gcn"]["metrics"]["test_accuracy"]["n"] == 2
+
+
+def star():
+    """Node 0 hears 1, 2, 3 and nobody hears them; 0 and 1 are of one class."""
+    import jraph
+
+    import seqgraph_jax as sg
+
+    return sg.index_graph(
+        jraph.GraphsTuple(
+            nodes=np.ones((4, 1), np.float32),
+            edges=None,
+            senders=np.array([1, 2, 3]),
+            receivers=np.array([0, 0, 0]),
+            globals=None,
+            n_node=np.array([4]),
+            n_edge=np.array([3]),
+        )
+    )
+
+
+def test_evenness_and_kinship_by_hand():
+    # The own loop left out of the entropy, or counted as a neighbour of one's class.
+    import jax.numpy as jnp
+
+    inputs = star()
+    alone = jnp.array([[1.0]] * 3)
+    equal = attention_report.evenness(
+        inputs, jnp.full((3, 1), 0.25), jnp.concatenate([jnp.array([[0.25]]), alone])
+    )
+    np.testing.assert_allclose(equal[0], 1, atol=1e-6)
+    assert np.isnan(equal[1:]).all()
+    weights = jnp.array([0.6, 0.2, 0.1])
+    own = jnp.concatenate([jnp.array([[0.1]]), alone])
+    found = attention_report.evenness(inputs, weights[:, None], own)[0, 0]
+    p = np.array([0.6, 0.2, 0.1, 0.1])
+    np.testing.assert_allclose(found, -(p * np.log(p)).sum() / np.log(4), atol=1e-5)
+    labels = jnp.array([0, 0, 1, -1])
+    plain, attended = attention_report.kinship(inputs, labels, weights)
+    np.testing.assert_allclose([plain, attended], [1 / 2, 0.6 / 0.8], atol=1e-6)
