@@ -11,25 +11,27 @@ PACKAGE = Path(__file__).parents[1] / "seqgraph_jax"
 
 #: From the bottom up: a module may import those before it, and no other.
 ORDER = (
-    *("steps", "cells", "recurrent", "networks", "sampling"),
+    *("steps", "cells", "recurrent", "networks", "sampling", "gradients"),
     *("adjacency", "propagation", "features", "graphs", "attention"),
     *("graph_networks",),
-    *("binary", "tasks", "text", "graph_tasks"),
+    *("binary", "tasks", "delay_tasks", "text", "graph_tasks"),
     *("train_config", "training", "lanes", "runs", "seeds"),
     *("statistics", "results", "plots", "class_plots", "reporting", "checkpoints"),
     *("graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"),
     *("datasets",),
     *("text_models", "text_measures", "torch_weights"),
 )
-SEQUENCES = {"steps", "cells", "recurrent", "networks", "sampling"}
+SEQUENCES = {"steps", "cells", "recurrent", "networks", "sampling", "gradients"}
 GRAPHS = {"adjacency", "propagation", "features", "graphs", "attention"}
 GRAPHS |= {"graph_networks"}
 DATA = {"graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"}
 DATA |= {"datasets"}
 APART = {
     "sampling": SEQUENCES,
+    "gradients": set(ORDER),
     **{name: SEQUENCES for name in GRAPHS},
     "tasks": SEQUENCES | GRAPHS,
+    "delay_tasks": SEQUENCES | GRAPHS | {"binary"},
     "text": SEQUENCES | GRAPHS,
     "graph_tasks": SEQUENCES | {"graphs", "attention", "graph_networks", "text"},
     **{name: set(ORDER) - DATA for name in DATA},
