@@ -6,7 +6,8 @@ that remembers nothing.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,11 +80,17 @@ class Copy:
         return math.log(self.num_kinds)
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        return self.sample_at(key, batch_size, self.delay)
+
+    def sample_at(self, key: jax.Array, batch_size: int, delay: Any) -> Batch:
+        """With a delay up to this one's, as many blanks more in front."""
         shape = (batch_size, self.num_copied)
         targets = jax.random.randint(key, shape, 0, self.num_kinds)
         blanks = jnp.zeros((batch_size, self.delay), targets.dtype)
         cues = jnp.full(shape, self.num_kinds + 1, targets.dtype)
-        return Batch(jnp.concatenate([targets + 1, blanks, cues], axis=1), targets)
+        story = jnp.concatenate([targets + 1, blanks], axis=1)
+        story = jnp.roll(story, self.delay - delay, axis=1)
+        return Batch(jnp.concatenate([story, cues], axis=1), targets)
 
 
 #: Largest error of an answer that counts as right, for the sum of two numbers.
@@ -93,10 +100,10 @@ TOLERANCE = 0.16
 def adding_metrics(outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
     """Mean squared error, and the share of answers nearer than 0.16 to the sum.
 
-    Shapes: ``outputs [B, 1]``, ``targets [B]``. Hochreiter and Schmidhuber 1997,
-    section 5.4, count errors below 0.04 of a quarter of the sum.
+    Shapes: ``outputs [B, ...]`` of one number each, ``targets [B]``. Hochreiter and
+    Schmidhuber 1997, section 5.4, count errors below 0.04 of a quarter of the sum.
     """
-    errors = outputs[:, 0] - targets
+    errors = outputs.reshape(targets.shape) - targets
     loss = (errors**2).mean()
     accuracy = 1 - (jnp.abs(errors) >= TOLERANCE).mean()
     return {"loss": loss, "accuracy": jnp.where(jnp.isfinite(loss), accuracy, jnp.nan)}
@@ -142,16 +149,44 @@ class Adding:
         return self.delay
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        return self.sample_at(key, batch_size, self.delay)
+
+    def sample_at(self, key: jax.Array, batch_size: int, delay: Any) -> Batch:
+        """With ``delay`` numbers up to this one's, as many zeros more in front."""
         number_key, first_key, second_key = jax.random.split(key, 3)
         numbers = jax.random.uniform(number_key, (batch_size, self.delay))
-        half, shape = self.delay // 2, (batch_size,)
-        first = jax.random.randint(first_key, shape, 0, half)
-        second = jax.random.randint(second_key, shape, half, self.delay)
+        start, half, shape = self.delay - delay, delay // 2, (batch_size,)
+        first = start + jax.random.randint(first_key, shape, 0, half)
+        second = start + jax.random.randint(second_key, shape, half, delay)
         positions = jnp.arange(self.delay)[None]
+        numbers = jnp.where(positions >= start, numbers, 0)
         marks = (positions == first[:, None]) | (positions == second[:, None])
         marks = marks.astype(numbers.dtype)
         targets = (numbers * marks).sum(1)
         return Batch(jnp.stack([numbers, marks], axis=-1), targets)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Delayed:
+    """A `Copy` or `Adding` whose delay is an array, padded in front to the task's.
+
+    Tasks of many delays then have one shape: their networks are one program.
+
+    >>> batch = Delayed(Copy(delay=5), jnp.array(2)).sample(jax.random.key(0), 3)
+    >>> (batch.inputs[:, :3] == 0).all(), batch.inputs.shape
+    (Array(True, dtype=bool), (3, 7))
+    """
+
+    task: Copy | Adding = field(metadata={"static": True})
+    delay: Any  # [], at most the task's
+
+    @property
+    def metrics(self) -> Any:
+        return self.task.metrics
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        return self.task.sample_at(key, batch_size, self.delay)
 
 
 #: Names for the command line; a value takes the delay.

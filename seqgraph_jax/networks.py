@@ -92,6 +92,46 @@ class SequenceClassifier(nn.Module):
         return nn.Dense(self.num_classes, name="head")(carry.hidden)
 
 
+class SequenceReader(nn.Module):
+    """A recurrent layer, and a linear layer on its outputs at the last positions.
+
+    Integers ``[B, T]`` go through an embedding drawn from N(0, 1), of ``num_symbols``
+    rows; numbers ``[B, T, F]`` go in as they are. ``cell`` and ``cell_options`` as in
+    `SequenceClassifier`.
+
+    Shapes: outputs ``[B, num_answers, num_outputs]``.
+
+    >>> import jax.numpy as jnp
+    >>> model = SequenceReader("rnn", features=8, num_outputs=5, num_answers=2)
+    >>> inputs = jnp.ones((3, 7, 2))
+    >>> model.apply(model.init(jax.random.key(0), inputs), inputs).shape
+    (3, 2, 5)
+    """
+
+    cell: str
+    features: int
+    num_outputs: int
+    num_answers: int = 1
+    num_symbols: int = 0
+    embedding_features: int = 16
+    cell_options: Mapping[str, Any] = FrozenDict()
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array, *, train: bool = False) -> jax.Array:
+        tokens = None
+        if inputs.ndim == 2:
+            shape = (self.num_symbols, self.embedding_features)
+            tokens, inputs = (
+                inputs,
+                self.param("embedding", nn.initializers.normal(1.0), shape),
+            )
+        constructor, both_ways = cell_named(self.cell)
+        make = partial(constructor, features=self.features, **self.cell_options)
+        layer = Bidirectional(make(), make()) if both_ways else Recurrent(make())
+        _, outputs = Stack([layer], name="recurrent")(inputs, tokens=tokens)
+        return nn.Dense(self.num_outputs, name="head")(outputs[:, -self.num_answers :])
+
+
 class CharLM(nn.Module):
     r"""Embedding, recurrent layers, and at every position scores of what comes next.
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqgraph_jax.delay_tasks import TOLERANCE, Adding, Copy, adding_metrics
+from seqgraph_jax.delay_tasks import TOLERANCE, Adding, Copy, Delayed, adding_metrics
 
 
 @pytest.mark.smoke
@@ -75,3 +75,21 @@ def test_batches_differ_with_the_key():
     task = Adding(10)
     one, two = (task.sample(jax.random.key(k), 4).inputs for k in (0, 1))
     assert (one != two).any()
+
+
+@pytest.mark.parametrize("delay", [2, 5, 9])
+def test_a_shorter_delay_is_padded_in_front(delay, key):
+    # Padding between symbol and cue, or a mark in the padding.
+    batch = Delayed(Copy(9, num_copied=2), jnp.array(delay)).sample(key, 30)
+    inputs = np.asarray(batch.inputs)
+    start = 9 - delay
+    assert inputs.shape == (30, 13)
+    assert (inputs[:, :start] == 0).all()
+    np.testing.assert_array_equal(inputs[:, start : start + 2], batch.targets + 1)
+    assert (inputs[:, start + 2 : -2] == 0).all()
+    batch = Delayed(Adding(9), jnp.array(delay)).sample(key, 30)
+    inputs = np.asarray(batch.inputs)
+    assert inputs.shape == (30, 9, 2)
+    assert (inputs[:, :start] == 0).all()
+    assert (inputs[:, start : start + delay // 2, 1].sum(1) == 1).all()
+    np.testing.assert_allclose(inputs.prod(-1).sum(1), batch.targets, atol=1e-6)
