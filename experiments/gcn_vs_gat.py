@@ -108,7 +108,9 @@ def configure(argv: Sequence[str]) -> Config:
     for name in ("layers", "heads", "per_class", "num_val", "num_test", "hidden"):
         value = getattr(config, name)
         if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
+            raise UsageError(
+                f"--{name.replace('_', '-')} must be 1 or more, not {value}"
+            )
     if config.dropout is not None and not 0 <= config.dropout < 1:
         raise UsageError(f"--dropout must be 0 to below 1, not {config.dropout}")
     if config.self_weight < 0:

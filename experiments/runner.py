@@ -8,7 +8,7 @@ as one that was never stopped.
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -131,11 +131,13 @@ def train_arms(
     keep_steps: Collection[int] = (),
     status: Callable[[sg.Run], str] = status,
     line: Callable[[sg.Run], str] | None = None,
+    rows: Callable[..., Any] = results.metric_rows,
 ) -> dict[str, sg.Run]:
     """Train every arm for all seeds, saving on the way, and return the finished runs.
 
     Checkpoints at ``keep_steps`` stay. ``status`` stands beside the bar; ``line``, if
-    given, is printed above it at every evaluation.
+    given, is printed above it at every evaluation. ``rows`` makes what is written to
+    metrics.jsonl.
 
     Raises `Interrupted` after a SIGINT or SIGTERM, with the state saved, and
     `UsageError` if a checkpoint cannot be used or the disk cannot be written.
@@ -146,7 +148,7 @@ def train_arms(
             run = load_run(directory, name, arm, seeds, width)
             if run is not None:
                 runs[name] = run
-        results.write_metrics(directory.path / "metrics.jsonl", runs)
+        results.write_metrics(directory.path / "metrics.jsonl", runs, rows)
         with _deferred_signals() as received, _progress() as progress:
             bars = {
                 name: progress.add_task(
@@ -166,7 +168,7 @@ def train_arms(
                         progress.console.print(
                             line(run), markup=False, highlight=False, soft_wrap=True
                         )
-                    _append_metrics(directory, name, run)
+                    _append_metrics(directory, rows(name, run, len(run.updates) - 1))
                     due = time.monotonic() - saved_at >= checkpoint_every
                     due = due or step in keep_steps or run.finished
                     if due or received:
@@ -189,8 +191,7 @@ def train_arms(
     return {name: runs[name] for name in arms}
 
 
-def _append_metrics(directory: Directory, arm: str, run: sg.Run) -> None:
-    rows = results.metric_rows(arm, run, since=len(run.updates) - 1)
+def _append_metrics(directory: Directory, rows: Iterable[dict[str, Any]]) -> None:
     with open(directory.path / "metrics.jsonl", "a", encoding="utf-8") as file:
         file.writelines(results.dumps(row) + "\n" for row in rows)
 

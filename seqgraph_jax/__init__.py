@@ -5,7 +5,15 @@ Axis letters, everywhere: S seeds, K evaluations, B batch, T time, F input featu
 H hidden features, V vocabulary, N nodes, E edges, A attention heads.
 """
 
-from seqgraph_jax import checkpoints, datasets, sampling, statistics, tasks, text
+from seqgraph_jax import (
+    checkpoints,
+    datasets,
+    sampling,
+    statistics,
+    tasks,
+    text,
+    training,
+)
 from seqgraph_jax.adjacency import Adjacency, IndexedGraph, index_graph
 from seqgraph_jax.attention import GraphAttention
 from seqgraph_jax.cells import CELLS, GRUCell, LSTMCell, PeepholeLSTMCell, RNNCell
@@ -16,6 +24,7 @@ from seqgraph_jax.graphs import GraphConvolution, GraphIsomorphism, readout
 from seqgraph_jax.networks import (
     CharLM,
     SequenceClassifier,
+    SequenceReader,
     cell_named,
     num_params,
 )
@@ -49,6 +58,7 @@ __all__ = [
     "Recurrent",
     "Run",
     "SequenceClassifier",
+    "SequenceReader",
     "SparseFeatures",
     "Split",
     "Stack",
@@ -76,4 +86,5 @@ __all__ = [
     "text",
     "train",
     "train_seeds",
+    "training",
 ]

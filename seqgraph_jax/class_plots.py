@@ -85,7 +85,7 @@ def plot_strip_panels(
     label: str,
     published: Mapping[str, tuple[str, float, float | None]],
 ) -> Figure:
-    """`plot_strips` with a panel for each arm: one scale, each around its own values."""
+    """`plot_strips` with a panel for each arm: one scale, around its own values."""
     figure = Figure(figsize=(3.2 * len(values) + 0.6, 4.2), layout="constrained")
     grid = figure.subplots(1, len(values), squeeze=False)[0]
     for k, (axes, (arm, per_seed)) in enumerate(zip(grid, values.items(), strict=True)):

@@ -161,7 +161,7 @@ def step_contributions(
     num_steps = inputs.shape[1]
 
     def total(kernels: jax.Array) -> jax.Array:
-        def body(carry: Any, xs: Any) -> tuple[Any, jax.Array]:
+        def body(carry: Any, xs: Any) -> Any:
             kernel_t, inputs_t = xs
             mine = {**params, "recurrent_kernel": kernel_t}
             return cell.apply({"params": mine}, carry, inputs_t)

@@ -1,4 +1,4 @@
-"""Pictures of runs; the only module that imports matplotlib, which takes a second.
+"""Pictures of runs. As other modules of pictures it waits for matplotlib, a second.
 
 Figures are made without pyplot: no global state, no window, no backend to choose.
 """

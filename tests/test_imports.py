@@ -13,32 +13,34 @@ PACKAGE = Path(__file__).parents[1] / "seqgraph_jax"
 ORDER = (
     *("steps", "cells", "recurrent", "networks", "sampling", "gradients"),
     *("adjacency", "propagation", "features", "graphs", "attention"),
-    *("graph_networks",),
+    *("graph_networks", "receptive_fields"),
     *("binary", "tasks", "delay_tasks", "text", "graph_tasks"),
-    *("train_config", "training", "lanes", "runs", "seeds"),
-    *("statistics", "results", "plots", "class_plots", "reporting", "checkpoints"),
     *("graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"),
-    *("datasets",),
+    *("datasets", "graph_splits", "graph_batches"),
+    *("train_config", "training", "lanes", "runs", "seeds"),
+    *("statistics", "results", "plots", "class_plots", "graph_plots"),
+    *("reporting", "checkpoints"),
     *("text_models", "text_measures", "torch_weights"),
 )
 SEQUENCES = {"steps", "cells", "recurrent", "networks", "sampling", "gradients"}
 GRAPHS = {"adjacency", "propagation", "features", "graphs", "attention"}
-GRAPHS |= {"graph_networks"}
+GRAPHS |= {"graph_networks", "receptive_fields"}
 DATA = {"graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"}
-DATA |= {"datasets"}
+DATA |= {"datasets", "graph_splits", "graph_batches"}
 APART = {
     "sampling": SEQUENCES,
     "gradients": set(ORDER),
-    **{name: SEQUENCES for name in GRAPHS},
+    **dict.fromkeys(GRAPHS, SEQUENCES),
     "tasks": SEQUENCES | GRAPHS,
     "delay_tasks": SEQUENCES | GRAPHS | {"binary"},
     "text": SEQUENCES | GRAPHS,
     "graph_tasks": SEQUENCES | {"graphs", "attention", "graph_networks", "text"},
-    **{name: set(ORDER) - DATA for name in DATA},
+    **dict.fromkeys(DATA, set(ORDER) - DATA - {"graph_tasks"}),
+    "graph_batches": set(ORDER) - DATA - {"adjacency", "graph_tasks", "tasks"},
     "text_measures": set(ORDER),
     "torch_weights": set(ORDER),
     "train_config": set(ORDER),
-    "training": SEQUENCES | GRAPHS | {"tasks", "text", "graph_tasks"},
+    "training": SEQUENCES | GRAPHS | DATA | {"tasks", "text", "graph_tasks"},
     "lanes": set(ORDER),
     "statistics": set(ORDER),
     "checkpoints": set(ORDER),

@@ -1,6 +1,7 @@
 """Make pyg_layers.npz: PyTorch Geometric's graph layers on a small irregular graph.
 
-    pip install torch==2.13.0 torch_geometric && python tests/golden/make_graph_golden.py
+    pip install torch==2.13.0 torch_geometric
+    python tests/golden/make_graph_golden.py
 
 The graph is directed and has nodes without incoming edges, without any edge, and with a
 self-loop. Weights are stored as PyTorch keeps them; the tests transpose. Run again only

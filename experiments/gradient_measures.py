@@ -1,0 +1,198 @@
+"""What experiments.gradients measures: exactness, flow, spectral radius, clipping.
+
+Every function takes seeds and returns arrays with a leading axis S; nothing is drawn.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import seqgraph_jax as sg
+from seqgraph_jax.delay_tasks import Copy
+from seqgraph_jax.gradients import (
+    RNNWeights,
+    carry_jacobians,
+    gradient_flow,
+    rnn_gradients,
+    rnn_loss,
+    step_contributions,
+)
+
+SIZES = {"inputs": 6, "hidden": 16, "classes": 4}  # of the vanilla RNN
+
+
+def keys_of(seeds: Sequence[int]) -> jax.Array:
+    return jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+
+
+def random_rnn(key: jax.Array, radius: float | None = None) -> RNNWeights:
+    """A vanilla RNN: kernels N(0, 1 / fan_in), or W_h = ``radius`` times orthogonal."""
+    f, h, c = SIZES.values()
+    keys = jax.random.split(key, 5)
+    recurrent = jax.random.normal(keys[1], (h, h)) / h**0.5
+    if radius is not None:
+        recurrent = radius * jnp.linalg.qr(recurrent)[0]
+    return RNNWeights(
+        input=jax.random.normal(keys[0], (f, h)) / f**0.5,
+        recurrent=recurrent,
+        bias=0.1 * jax.random.normal(keys[2], (h,)),
+        output=jax.random.normal(keys[3], (h, c)) / h**0.5,
+        output_bias=jnp.zeros(c),
+    )
+
+
+def exactness(seeds: Sequence[int], length: int) -> dict[str, np.ndarray]:
+    """The written-out gradients against automatic ones, in double precision.
+
+    ``{"difference" [S], "parts" [S, T]}``: the largest difference over all weights as a
+    share of the largest gradient, and norms of each step's part of dL/dW_h.
+    """
+
+    def one(key: jax.Array) -> dict[str, jax.Array]:
+        weights = random_rnn(key)
+        x = jax.random.normal(jax.random.fold_in(key, 1), (length, SIZES["inputs"]))
+        written, parts = rnn_gradients(weights, x, 0)
+        automatic = jax.grad(rnn_loss)(weights, x, 0)
+        differences = jax.tree.map(
+            lambda a, b: jnp.abs(a - b).max(), written, automatic
+        )
+        largest = jax.tree.map(lambda a: jnp.abs(a).max(), automatic)
+        return {
+            "difference": jnp.max(jnp.array(differences)) / jnp.max(jnp.array(largest)),
+            "parts": jnp.linalg.norm(parts, axis=(1, 2)),
+        }
+
+    with jax.enable_x64(True):
+        measured = jax.jit(lambda keys: jax.lax.map(one, keys))(keys_of(seeds))
+        return {name: np.asarray(values) for name, values in measured.items()}
+
+
+def reader(cell: str, features: int, task: Copy, **options: Any) -> sg.SequenceReader:
+    """The network that learns to copy."""
+    return sg.SequenceReader(
+        cell,
+        features,
+        num_outputs=task.num_classes,
+        num_answers=task.num_copied,
+        num_symbols=task.num_symbols,
+        cell_options=options,
+    )
+
+
+def parts_of(model: sg.SequenceReader, params: Any) -> tuple[Any, Any, Any]:
+    """Cell, its parameters and the embedding of a `SequenceReader`."""
+    cell = sg.CELLS[model.cell](features=model.features, **model.cell_options)
+    [of_cell] = (v for k, v in params.items() if k not in ("embedding", "head"))
+    return cell, of_cell, params["embedding"]
+
+
+def flow(
+    model: sg.SequenceReader, task: Copy, params: Any, seeds: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Gradients along one fresh sequence for each seed; ``params [S, ...]``.
+
+    ``{"flow" [S, T], "parts" [S, T]}``: spectral norm of dh_T / d carry_k, and norm of
+    step k's part of the gradient of the loss with respect to the recurrent kernel,
+    both against T - k = 1 to T.
+    """
+
+    def one(key: jax.Array, params: Any) -> dict[str, jax.Array]:
+        batch = task.sample(jax.random.fold_in(key, 17), 1)
+        cell, cell_params, embedding = parts_of(model, params)
+        inputs = embedding[batch.inputs]  # [1, T, F]
+
+        def loss(hidden: jax.Array) -> jax.Array:
+            head = params["head"]
+            last = hidden[:, -task.num_copied :]
+            logits = last @ head["kernel"] + head["bias"][None, None]
+            return task.metrics(logits, batch.targets)["loss"]
+
+        jacobians = carry_jacobians(cell, cell_params, inputs[0])
+        parts = step_contributions(cell, cell_params, inputs, loss)
+        return {
+            "flow": gradient_flow(jacobians, model.features),
+            "parts": jnp.linalg.norm(parts, axis=(1, 2))[::-1],
+        }
+
+    mapped = jax.jit(
+        lambda keys, params: jax.lax.map(lambda a: one(*a), (keys, params))
+    )
+    measured = mapped(keys_of(seeds), params)
+    return {name: np.asarray(values) for name, values in measured.items()}
+
+
+def initial_params(model: Any, task: Copy, seeds: Sequence[int]) -> Any:
+    """Parameters ``[S, ...]`` that training starts from."""
+    config = sg.TrainConfig(batch_size=1)
+    init = partial(sg.training.init, model, task, config)
+    return jax.jit(lambda keys: jax.lax.map(lambda k: init(k).params, keys))(
+        keys_of(seeds)
+    )
+
+
+def sweep(
+    radii: Sequence[float], seeds: Sequence[int], length: int
+) -> dict[str, np.ndarray]:
+    r"""Flow of vanilla RNNs whose W_h is a radius times an orthogonal matrix.
+
+    ``{"flow", "bound" [S, R, T]}`` against T - k, where the bound is
+    ``(max |tanh'| sigma_max)^(T - k)`` with the largest slope and singular value met.
+    """
+
+    def one(key: jax.Array, radius: jax.Array) -> dict[str, jax.Array]:
+        weights = random_rnn(key, radius)
+        x = jax.random.normal(jax.random.fold_in(key, 1), (length, SIZES["inputs"]))
+        cell = sg.RNNCell(features=SIZES["hidden"])
+        kernel = {"kernel": weights.input, "bias": weights.bias}
+        params = {"input": kernel, "recurrent_kernel": weights.recurrent}
+        jacobians = carry_jacobians(cell, params, x)
+        # J = diag(slopes) W_h^T: a row's norm is its slope times the radius.
+        slopes = jnp.linalg.norm(jacobians, axis=-1) / radius
+        steps = jnp.arange(1, length + 1)
+        return {
+            "flow": gradient_flow(jacobians, SIZES["hidden"]),
+            "bound": (slopes.max() * radius) ** steps,
+            "slopes": slopes.mean(),
+        }
+
+    by_radius = jax.vmap(one, in_axes=(None, 0))
+    radii = jnp.asarray(radii)
+    mapped = jax.jit(lambda keys: jax.lax.map(lambda k: by_radius(k, radii), keys))
+    return {name: np.asarray(v) for name, v in mapped(keys_of(seeds)).items()}
+
+
+def clipping(
+    radius: float, seeds: Sequence[int], length: int, max_norm: float
+) -> Mapping[str, np.ndarray]:
+    """What clipping by global norm does to the gradient of a vanilla RNN, ``[S]`` each.
+
+    Norm before and after, cosine between both, and the share of the last tenth of the
+    steps in the sum of the norms of all parts, before and after.
+    """
+
+    def one(key: jax.Array) -> dict[str, jax.Array]:
+        weights = random_rnn(key, radius)
+        x = jax.random.normal(jax.random.fold_in(key, 1), (length, SIZES["inputs"]))
+        gradients, parts = rnn_gradients(weights, x, 0)
+        clip = optax.clip_by_global_norm(max_norm)
+        clipped, _ = clip.update(gradients, clip.init(gradients))
+        before, after = optax.global_norm(gradients), optax.global_norm(clipped)
+        dot = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradients, clipped)))
+        norms = jnp.linalg.norm(parts, axis=(1, 2))
+        late = norms[-max(1, length // 10) :]
+        scale = after / before
+        return {
+            "before": before,
+            "after": after,
+            "cosine": dot / (before * after),
+            "late_before": late.sum() / norms.sum(),
+            "late_after": (scale * late).sum() / (scale * norms).sum(),
+        }
+
+    measured = jax.jit(lambda keys: jax.lax.map(one, keys))(keys_of(seeds))
+    return {name: np.asarray(values) for name, values in measured.items()}
