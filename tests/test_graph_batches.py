@@ -132,10 +132,11 @@ def test_a_batch_gives_what_its_graphs_give_alone(layer, use_edges, key):
     assert batch.graph.n_node.sum() == 48
     assert batch.graph.n_edge.sum() == 160
     grads, outputs = jax.jit(jax.grad(together, has_aux=True))(params, batch)
-    expected = [model.apply({"params": params}, sg.index_graph(one)) for one in alone]
+    apply = jax.jit(lambda graph: model.apply({"params": params}, graph))
+    expected = [apply(sg.index_graph(one)) for one in alone]
     np.testing.assert_allclose(outputs, np.concatenate(expected), atol=2e-5)
     plain = batch._replace(adjacency=sg.Adjacency(*batch.graph[3:1:-1], 48, 48))
-    slow = jax.grad(together, has_aux=True)(params, plain)[0]
+    slow = jax.jit(jax.grad(together, has_aux=True))(params, plain)[0]
     chex.assert_trees_all_close(grads, slow, atol=5e-5)
     chex.assert_tree_all_finite(grads)
 
@@ -233,13 +234,13 @@ def test_a_network_is_compiled_once_for_all_splits():
         key = jax.random.key(0)
         return training.advance(model, task, config, key, evaluation, state)
 
+    state = training.init(model, tasks[0], config, jax.random.key(0))
     for task in tasks:
-        state = training.init(model, task, config, jax.random.key(0))
         evaluation = training.eval_batch(task, config)
         for _ in range(2):
             state, metrics = advance(task, evaluation, state)
         assert np.isfinite(metrics["loss"])
-    run = sg.train_seeds(model, tasks, config, range(5))
+    run = sg.train_seeds(model, tasks, config, range(5), width=5)
     assert run.metrics["test_accuracy"].shape == (5, 3)
 
 
