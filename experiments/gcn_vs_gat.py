@@ -9,8 +9,9 @@ Time: five minutes on 2 CPU cores for 100 seeds of three models; Cora is downloa
 Cora's papers are nodes, citations edges, and a network that sees the words of every
 paper and the class of 20 of each subject names the subjects of the rest. Every model
 has the settings of its paper. A seed's network is the one of the evaluation with the
-best validation accuracy; the test nodes judge that one. An MLP, which sees no edges,
-is the baseline. ``--dataset PATH`` takes a folder with edges.csv and nodes.csv.
+best validation accuracy, of equals the one with the lowest validation loss; the test
+nodes judge that one. An MLP, which sees no edges, is the baseline. ``--dataset PATH``
+takes a folder with edges.csv and nodes.csv.
 """
 
 import sys

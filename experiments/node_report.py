@@ -14,7 +14,7 @@ from experiments.directory import Directory
 from experiments.runner import Arm, rich_table
 from seqgraph_jax import class_plots, reporting, results, statistics
 from seqgraph_jax.graph_data import NodeData
-from seqgraph_jax.reporting import Section, Table, number, percent
+from seqgraph_jax.reporting import Section, Table, number
 
 Published = Mapping[str, tuple[str, float, float | None]]
 CHOSEN = ("test_accuracy", "val_accuracy", "test_loss", "best_update")
@@ -62,11 +62,11 @@ def result_table(runs: Mapping[str, sg.Run], published: Published) -> Table:
             ]
         )
     caption = (
-        "Each seed's network is that of its best evaluation; test nodes take no part "
-        "in the choice. SD divides by n - 1; the interval is the bootstrap (BCa) "
-        "interval of the mean. Seconds are those of all seeds together, evaluations "
-        "included, without compilation. What ± means for a published number is for "
-        "its source to say."
+        "Each seed's network is that of its best evaluation, of equals the one with "
+        "the lowest validation loss; test nodes take no part in the choice. SD divides "
+        "by n - 1; the interval is the bootstrap (BCa) interval of the mean. Seconds "
+        "are those of all seeds together, evaluations included, without compilation. "
+        "What ± means for a published number is for its source to say."
     )
     return Table(["", *runs], list(zip(labels, *columns, strict=True)), caption)
 
@@ -78,7 +78,7 @@ def seed_table(runs: Mapping[str, sg.Run]) -> Table:
         header += [f"{name}: test", f"{name}: val", f"{name}: epoch"]
     columns = [
         [
-            percent(v) if metric != "best_update" else number(v)
+            f"{v:.1%}" if metric != "best_update" else number(v)
             for v in run.values(metric)
         ]
         for run in runs.values()

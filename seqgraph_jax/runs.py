@@ -71,16 +71,26 @@ class Run:
 
     @property
     def best(self) -> np.ndarray:
-        """Evaluation with the best metric, ``[S]``, the first of equals; -1: none."""
+        """Best evaluation, ``[S]``, as `training.Best` has it; -1: none."""
         return self._best_so_far[:, -1]
 
     @property
     def _best_so_far(self) -> np.ndarray:
         """At each evaluation the number of the best one until then, ``[S, K]``."""
         values = np.where(np.isnan(self._judged), -np.inf, self._judged)
-        highest = np.maximum.accumulate(values, axis=1)
-        before = np.column_stack([np.full(len(values), -np.inf), highest[:, :-1]])
-        numbers = np.where(values > before, np.arange(values.shape[1]), -1)
+        loss = self.metrics["loss"]
+        loss = np.where(np.isnan(loss), np.inf, loss)
+        order = np.lexsort((-loss, values), axis=1)
+        steps = np.zeros(order[:, 1:].shape, bool)
+        for keys in (values, loss):
+            ascending = np.take_along_axis(keys, order, axis=1)
+            steps |= ascending[:, 1:] != ascending[:, :-1]
+        ranks = np.zeros(values.shape, int)  # equal where metric and loss are
+        np.put_along_axis(ranks, order[:, 1:], steps.cumsum(axis=1), 1)
+        ranks = np.where(values > -np.inf, ranks, -1)
+        highest = np.maximum.accumulate(ranks, axis=1)
+        before = np.column_stack([np.full(len(ranks), -1), highest[:, :-1]])
+        numbers = np.where(ranks > before, np.arange(values.shape[1]), -1)
         return np.maximum.accumulate(numbers, axis=1)
 
     @property

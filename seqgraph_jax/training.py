@@ -40,11 +40,12 @@ class Task(Protocol):
 
 
 class Best(NamedTuple):
-    """Parameters of the evaluation with the best metric, the first of equals."""
+    """Parameters of the evaluation with the best metric, of equals the lowest loss."""
 
     params: Any
     step: jax.Array  # [], update of that evaluation; 0 before any
     value: jax.Array  # [], the metric, or minus the loss; -inf before any, never NaN
+    loss: jax.Array  # []; inf before any, never NaN
 
 
 class TrainState(NamedTuple):
@@ -78,7 +79,7 @@ def init(
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state=optimizer(config).init(params),
-        best=Best(params, jnp.zeros((), jnp.int32), jnp.float32(-jnp.inf)),
+        best=Best(params, jnp.int32(0), jnp.float32(-jnp.inf), jnp.float32(jnp.inf)),
         carry=model.initial_carry(config.batch_size) if _stateful(task) else (),
     )
 
@@ -167,12 +168,17 @@ def _period(
     if config.metric not in metrics:
         known = ", ".join(metrics)
         raise ValueError(f"metric {config.metric!r} is unknown: the task has {known}")
-    value = metrics[config.metric].astype(jnp.float32)
+    loss, value = (
+        metrics[name].astype(jnp.float32) for name in ("loss", config.metric)
+    )
+    loss = jnp.where(jnp.isnan(loss), jnp.inf, loss)
     value = -value if config.metric == "loss" else value
+    old = state.best
+    better = (value > old.value) | ((value == old.value) & (loss < old.loss))
     best = jax.tree.map(
-        lambda new, old: jnp.where(value > state.best.value, new, old),
-        Best(state.params, state.step, value),
-        state.best,
+        lambda new, old: jnp.where(better, new, old),
+        Best(state.params, state.step, value, loss),
+        old,
     )
     trained = {f"train_{name}": values.mean() for name, values in history.items()}
     metrics = {**trained, **metrics}

@@ -172,7 +172,9 @@ def test_patience_by_hand(metric):
     assert run.finished
     assert run.stopped.any()
     for s in range(4):
-        values = free.metrics[metric][s] * (-1 if metric == "loss" else 1)
+        losses = free.metrics["loss"][s]
+        values = -losses if metric == "loss" else free.metrics[metric][s]
+        values = list(zip(values, -losses, strict=True))  # of equals the lowest loss
         best, waited, last = 0, 0, len(values) - 1
         for k, value in enumerate(values):
             if k == 0 or value > values[best]:
