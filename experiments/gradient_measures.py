@@ -3,7 +3,7 @@
 Every function takes seeds and returns arrays with a leading axis S; nothing is drawn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 import seqgraph_jax as sg
-from seqgraph_jax.delay_tasks import Copy
+from seqgraph_jax.delay_tasks import Adding, Copy
 from seqgraph_jax.gradients import (
     RNNWeights,
     carry_jacobians,
@@ -72,50 +72,48 @@ def exactness(seeds: Sequence[int], length: int) -> dict[str, np.ndarray]:
         return {name: np.asarray(values) for name, values in measured.items()}
 
 
-def reader(cell: str, features: int, task: Copy, **options: Any) -> sg.SequenceReader:
-    """The network that learns to copy."""
+def reader(
+    cell: str, features: int, task: Copy | Adding, **options: Any
+) -> sg.SequenceReader:
+    """The network that learns the task."""
+    copies = isinstance(task, Copy)
     return sg.SequenceReader(
         cell,
         features,
-        num_outputs=task.num_classes,
-        num_answers=task.num_copied,
-        num_symbols=task.num_symbols,
+        num_outputs=task.num_classes if copies else 1,
+        num_answers=task.num_copied if copies else 1,
+        num_symbols=task.num_symbols if copies else 0,
         cell_options=options,
     )
 
 
-def parts_of(model: sg.SequenceReader, params: Any) -> tuple[Any, Any, Any]:
-    """Cell, its parameters and the embedding of a `SequenceReader`."""
-    cell = sg.CELLS[model.cell](features=model.features, **model.cell_options)
-    [of_cell] = (v for k, v in params.items() if k not in ("embedding", "head"))
-    return cell, of_cell, params["embedding"]
-
-
 def flow(
-    model: sg.SequenceReader, task: Copy, params: Any, seeds: Sequence[int]
+    model: sg.SequenceReader, task: Copy | Adding, params: Any, seeds: Sequence[int]
 ) -> dict[str, np.ndarray]:
     """Gradients along one fresh sequence for each seed; ``params [S, ...]``.
 
-    ``{"flow" [S, T], "parts" [S, T]}``: spectral norm of dh_T / d carry_k, and norm of
-    step k's part of the gradient of the loss with respect to the recurrent kernel,
-    both against T - k = 1 to T.
+    ``{"flow", "parts" [S, T]}``: spectral norm of dh_T / d carry_k against T - k = 1 to
+    T, and norm of step k's part of the gradient of the loss with respect to the
+    recurrent kernel against T - k = 0 to T - 1.
     """
+    cell = sg.CELLS[model.cell](features=model.features, **model.cell_options)
 
     def one(key: jax.Array, params: Any) -> dict[str, jax.Array]:
         batch = task.sample(jax.random.fold_in(key, 17), 1)
-        cell, cell_params, embedding = parts_of(model, params)
-        inputs = embedding[batch.inputs]  # [1, T, F]
+        [own] = (v for k, v in params.items() if k not in ("embedding", "head"))
+        inputs = batch.inputs  # [1, T, F]
+        if model.num_symbols:
+            inputs = params["embedding"][inputs]
 
         def loss(hidden: jax.Array) -> jax.Array:
             head = params["head"]
-            last = hidden[:, -task.num_copied :]
-            logits = last @ head["kernel"] + head["bias"][None, None]
-            return task.metrics(logits, batch.targets)["loss"]
+            last = hidden[:, -model.num_answers :]
+            outputs = last @ head["kernel"] + head["bias"][None, None]
+            return task.metrics(outputs, batch.targets)["loss"]
 
-        jacobians = carry_jacobians(cell, cell_params, inputs[0])
-        parts = step_contributions(cell, cell_params, inputs, loss)
+        parts = step_contributions(cell, own, inputs, loss)
         return {
-            "flow": gradient_flow(jacobians, model.features),
+            "flow": gradient_flow(carry_jacobians(cell, own, inputs[0]), cell.features),
             "parts": jnp.linalg.norm(parts, axis=(1, 2))[::-1],
         }
 
@@ -126,7 +124,7 @@ def flow(
     return {name: np.asarray(values) for name, values in measured.items()}
 
 
-def initial_params(model: Any, task: Copy, seeds: Sequence[int]) -> Any:
+def initial_params(model: Any, task: Copy | Adding, seeds: Sequence[int]) -> Any:
     """Parameters ``[S, ...]`` that training starts from."""
     config = sg.TrainConfig(batch_size=1)
     init = partial(sg.training.init, model, task, config)
@@ -147,9 +145,7 @@ def sweep(
     def one(key: jax.Array, radius: jax.Array) -> dict[str, jax.Array]:
         weights = random_rnn(key, radius)
         x = jax.random.normal(jax.random.fold_in(key, 1), (length, SIZES["inputs"]))
-        cell = sg.RNNCell(features=SIZES["hidden"])
-        kernel = {"kernel": weights.input, "bias": weights.bias}
-        params = {"input": kernel, "recurrent_kernel": weights.recurrent}
+        cell, params = vanilla_cell(weights)
         jacobians = carry_jacobians(cell, params, x)
         # J = diag(slopes) W_h^T: a row's norm is its slope times the radius.
         slopes = jnp.linalg.norm(jacobians, axis=-1) / radius
@@ -160,32 +156,36 @@ def sweep(
             "slopes": slopes.mean(),
         }
 
-    by_radius = jax.vmap(one, in_axes=(None, 0))
-    radii = jnp.asarray(radii)
-    mapped = jax.jit(lambda keys: jax.lax.map(lambda k: by_radius(k, radii), keys))
-    return {name: np.asarray(v) for name, v in mapped(keys_of(seeds)).items()}
+    return _over_radii(one, radii, seeds)
 
 
 def clipping(
-    radius: float, seeds: Sequence[int], length: int, max_norm: float
-) -> Mapping[str, np.ndarray]:
-    """What clipping by global norm does to the gradient of a vanilla RNN, ``[S]`` each.
+    radii: Sequence[float], seeds: Sequence[int], length: int, max_norm: float
+) -> dict[str, np.ndarray]:
+    """What clipping by global norm does to gradients of vanilla RNNs, ``[S, R]`` each.
 
     Norm before and after, cosine between both, and the share of the last tenth of the
-    steps in the sum of the norms of all parts, before and after.
+    steps in the sum of the norms of all parts of dL/dW_h, before and after.
     """
 
-    def one(key: jax.Array) -> dict[str, jax.Array]:
+    def one(key: jax.Array, radius: jax.Array) -> dict[str, jax.Array]:
         weights = random_rnn(key, radius)
         x = jax.random.normal(jax.random.fold_in(key, 1), (length, SIZES["inputs"]))
-        gradients, parts = rnn_gradients(weights, x, 0)
+        gradients = jax.grad(rnn_loss)(weights, x, 0)
         clip = optax.clip_by_global_norm(max_norm)
         clipped, _ = clip.update(gradients, clip.init(gradients))
         before, after = optax.global_norm(gradients), optax.global_norm(clipped)
         dot = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradients, clipped)))
-        norms = jnp.linalg.norm(parts, axis=(1, 2))
-        late = norms[-max(1, length // 10) :]
-        scale = after / before
+
+        def loss(hidden: jax.Array) -> jax.Array:
+            logits = hidden[0, -1] @ weights.output + weights.output_bias
+            return optax.softmax_cross_entropy_with_integer_labels(logits, 0)
+
+        cell, params = vanilla_cell(weights)
+        norms = jnp.linalg.norm(
+            step_contributions(cell, params, x[None], loss), axis=(1, 2)
+        )
+        late, scale = norms[-max(1, length // 10) :], after / before
         return {
             "before": before,
             "after": after,
@@ -194,5 +194,23 @@ def clipping(
             "late_after": (scale * late).sum() / (scale * norms).sum(),
         }
 
-    measured = jax.jit(lambda keys: jax.lax.map(one, keys))(keys_of(seeds))
-    return {name: np.asarray(values) for name, values in measured.items()}
+    return _over_radii(one, radii, seeds)
+
+
+def vanilla_cell(weights: RNNWeights) -> tuple[sg.RNNCell, Any]:
+    """The cell, and its parameters, whose equations `RNNWeights` belong to."""
+    kernel = {"kernel": weights.input, "bias": weights.bias}
+    params = {"input": kernel, "recurrent_kernel": weights.recurrent}
+    return sg.RNNCell(features=SIZES["hidden"]), params
+
+
+def _over_radii(
+    one: Callable[[jax.Array, jax.Array], dict[str, jax.Array]],
+    radii: Sequence[float],
+    seeds: Sequence[int],
+) -> dict[str, np.ndarray]:
+    """``one(key, radius)`` for all seeds and radii: ``[S, R, ...]``."""
+    by_radius = jax.vmap(one, in_axes=(None, 0))
+    values = jnp.asarray(radii, jnp.float32)
+    mapped = jax.jit(lambda keys: jax.lax.map(lambda k: by_radius(k, values), keys))
+    return {name: np.asarray(v) for name, v in mapped(keys_of(seeds)).items()}

@@ -1,14 +1,13 @@
 """What a run of experiments.molecules is about, and what networks reached in it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 import seqgraph_jax as sg
 from experiments.molecule_baselines import fit_baselines, measure
-from seqgraph_jax import results
 from seqgraph_jax.graph_data import GraphData
 from seqgraph_jax.graph_tasks import Split
 from seqgraph_jax.reporting import number
@@ -78,18 +77,6 @@ def draw_molecules(classes: bool, num_graphs: int = 40) -> GraphData:
         target_name="class" if classes else "size (atoms)",
         scaffolds=np.where(closed, n_node, 0),
     )
-
-
-def metric_rows(
-    arm: str, run: sg.Run, since: int = 0, num_folds: int = 1
-) -> Iterator[dict[str, Any]]:
-    """Rows of metrics.jsonl, where a run's number is that of a seed and a fold."""
-    for row in results.metric_rows(arm, run, since):
-        if num_folds > 1:
-            seed, fold = divmod(row["seed"], num_folds)
-            named = {"arm": arm, "seed": seed, "fold": fold}
-            row = {**named, **{k: v for k, v in row.items() if k not in named}}
-        yield row
 
 
 def status(run: sg.Run) -> str:

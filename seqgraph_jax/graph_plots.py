@@ -9,8 +9,7 @@ from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
-from seqgraph_jax import statistics
-from seqgraph_jax.plots import COLOURS, MARKERS
+from seqgraph_jax.plots import COLOURS, MARKERS, plot_log_seeds
 
 #: Light to dark, as far apart for colour-blind readers and in grey.
 COLOUR_MAP = "viridis_r"
@@ -228,19 +227,12 @@ def plot_smoothing(
     for axes, (name, arms) in zip(grid, panels.items(), strict=True):
         for a, (arm, curves) in enumerate(arms.items()):
             depth, colour = np.arange(curves.shape[1]), COLOURS[a % len(COLOURS)]
-            axes.plot(
-                depth, curves.T, color=colour, lw=0.4, alpha=0.12, rasterized=True
-            )
-            logs = np.log10(np.where(curves > 0, curves, np.nan))
-            if len(curves) > 1:
-                low, high = 10 ** statistics.mean_band(logs)
-                axes.fill_between(depth, low, high, color=colour, alpha=0.3, lw=0)
-            axes.plot(
+            plot_log_seeds(
+                axes,
                 depth,
-                10 ** np.nanmean(logs, axis=0),
-                color=colour,
-                lw=2,
-                label=arm,
+                curves,
+                colour,
+                arm,
                 marker=MARKERS[a % len(MARKERS)],
                 markersize=5,
                 markevery=(a, len(arms)),
@@ -248,7 +240,6 @@ def plot_smoothing(
         first = np.nanmean(next(iter(arms.values()))[:, 0])
         line, label = first * rates[name] ** depth, f"λ^depth, λ = {rates[name]:.3f}"
         axes.plot(depth, line, color=_INK, ls=":", lw=1.8, label=label)
-        axes.set_yscale("log")
         axes.set_title(name)
         axes.set_xlabel("depth (layers)")
         axes.grid(alpha=0.25)

@@ -36,7 +36,7 @@ def plot_curves(
         num_diverged = int(run.diverged.sum())
         label = f"{arm} ({num_diverged} diverged)" if num_diverged else arm
         plot_seeds(axes, run.updates, scale * run.metrics[metric], colour, label)
-    _finish(axes, "updates", LABELS.get(metric, metric))
+    finish_axes(axes, "updates", LABELS.get(metric, metric))
 
 
 def plot_seeds(
@@ -54,14 +54,33 @@ def plot_seeds(
     axes.plot(x, mean, color=colour, linewidth=2, label=label, **line)
 
 
-def _finish(axes: Axes, x_label: str, y_label: str) -> None:
+def plot_log_seeds(
+    axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
+) -> None:
+    """`plot_seeds` on a log scale: the thick line is the geometric mean.
+
+    Values of 0 have no place on it and are left out of the mean.
+    """
+    axes.plot(x, curves.T, color=colour, lw=0.5, alpha=0.2, rasterized=True)
+    logs = np.log10(np.where(curves > 0, curves, np.nan))
+    if len(curves) > 1:
+        low, high = 10 ** statistics.mean_band(logs)
+        axes.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+    exists = np.isfinite(logs)
+    mean = np.where(exists, logs, 0).sum(0) / np.maximum(exists.sum(0), 1)
+    mean[~exists.any(axis=0)] = np.nan
+    axes.plot(x, 10**mean, color=colour, lw=2, label=label, **line)
+    axes.set_yscale("log")
+
+
+def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _level(axes: Axes, value: float, words: str, offset: int) -> None:
+def mark_level(axes: Axes, value: float, words: str, offset: int) -> None:
     """A dotted line at a value, with words ``offset`` points above its right end."""
     axes.axhline(value, color="#444444", ls=":", lw=1)
     axes.annotate(
@@ -91,10 +110,10 @@ def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figur
             (metric, evaluation, COLOURS[1]),
         ):
             plot_seeds(axes, run.updates, scale * run.metrics[name], colour, label)
-        _finish(axes, "updates", unit if scale == 1 else f"accuracy ({unit})")
+        finish_axes(axes, "updates", unit if scale == 1 else f"accuracy ({unit})")
     if reported is not None:
         words = "reported for the reference, in training"
-        _level(axes, 100 * reported, words, offset=-12)
+        mark_level(axes, 100 * reported, words, offset=-12)
     axes.legend(loc="lower right", frameon=False)
     return figure
 
@@ -116,7 +135,7 @@ def plot_sweep(
         axes.set_xticks(x, [f"{value:g}" for value in x], rotation=60)
         for mark in marks:
             axes.axvline(mark, color="#888888", ls=":", lw=1)
-        _finish(axes, x_label, label.replace(" (", "\n("))
+        finish_axes(axes, x_label, label.replace(" (", "\n("))
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     return figure
@@ -164,7 +183,7 @@ def plot_runs(runs: Mapping[str, Run], baseline_accuracy: float | None) -> Figur
         loss.set_yscale("log")
     plot_curves(accuracy, runs, "accuracy", scale=100)
     if baseline_accuracy is not None:
-        _level(accuracy, 100 * baseline_accuracy, "most frequent label", offset=3)
+        mark_level(accuracy, 100 * baseline_accuracy, "most frequent label", offset=3)
     num_seeds = len(next(iter(runs.values())).seeds)
     accuracy.legend(
         loc="center right",

@@ -11,23 +11,27 @@ PACKAGE = Path(__file__).parents[1] / "seqgraph_jax"
 
 #: From the bottom up: a module may import those before it, and no other.
 ORDER = (
-    *("steps", "cells", "recurrent", "networks", "sampling", "gradients"),
+    *("steps", "cells", "recurrent", "gates", "formulas"),
+    *("networks", "sampling", "gradients"),
     *("adjacency", "propagation", "features", "graphs", "attention"),
     *("graph_networks", "receptive_fields"),
     *("binary", "tasks", "delay_tasks", "text", "graph_tasks"),
     *("graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"),
     *("datasets", "graph_splits", "graph_batches"),
     *("train_config", "training", "lanes", "runs", "seeds"),
-    *("statistics", "results", "plots", "class_plots", "graph_plots"),
+    *("statistics", "proportions", "results", "plots", "class_plots"),
+    *("graph_plots", "gate_plots", "flow_plots"),
     *("reporting", "checkpoints"),
     *("text_models", "text_measures", "torch_weights"),
 )
-SEQUENCES = {"steps", "cells", "recurrent", "networks", "sampling", "gradients"}
+SEQUENCES = {"steps", "cells", "recurrent", "gates", "formulas"}
+SEQUENCES |= {"networks", "sampling", "gradients"}
 GRAPHS = {"adjacency", "propagation", "features", "graphs", "attention"}
 GRAPHS |= {"graph_networks", "receptive_fields"}
 DATA = {"graph_data", "graph_files", "tu_data", "planetoid", "molecule_data"}
 DATA |= {"datasets", "graph_splits", "graph_batches"}
 APART = {
+    "formulas": SEQUENCES,
     "sampling": SEQUENCES,
     "gradients": set(ORDER),
     **dict.fromkeys(GRAPHS, SEQUENCES),
@@ -43,6 +47,7 @@ APART = {
     "training": SEQUENCES | GRAPHS | DATA | {"tasks", "text", "graph_tasks"},
     "lanes": set(ORDER),
     "statistics": set(ORDER),
+    "proportions": set(ORDER),
     "checkpoints": set(ORDER),
 }
 

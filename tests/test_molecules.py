@@ -204,7 +204,7 @@ def test_pictures_and_tables_show_the_values_own_unit():
         (["--dataset", "esol", "--split", "folds"], "must be random or scaffold"),
         (["--folds", "2"], "--folds must be 3 or more, not 2"),
         (["--folds", "50"], "has 40 graphs: a split needs 50"),
-        (["--seeds", "4000000000"], "seed 4000000000 is too large for 3 folds"),
+        (["--seeds", "4000000000"], "seed 4000000000 is too large for 3 parts"),
         (["--heads", "3"], "--heads 3 does not divide --hidden 8"),
         (["--readout", "median"], "--readout must be sum, mean or max, not median"),
         (["--dropout", "1"], "--dropout must be 0 to below 1, not 1"),

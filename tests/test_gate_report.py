@@ -1,0 +1,66 @@
+"""The part of experiments.gradients on gates: what it counts, and what it writes."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import gate_report as report
+from experiments.directory import Directory
+from experiments.gate_measures import NUMBER, layer_gates, most_varied
+from seqgraph_jax.gates import Gates
+from seqgraph_jax.networks import CharLM
+from seqgraph_jax.results import json_value
+from seqgraph_jax.tasks import baum_sweet
+
+
+def test_the_answer_is_settled_by_the_first_odd_block():
+    # Off by one block or by one bit; a block at the end, which may still grow.
+    assert report.settled("10011000101") == 8
+    digits = f"{NUMBER:b}"
+    labels, settled = report.labels_of(digits), report.settled(digits)
+    assert not labels[settled:].any()
+    assert labels[settled - 4] == 1  # before the three zeros
+    assert labels[-1] == baum_sweet(NUMBER) == 0
+
+
+def test_layers_are_those_of_the_network(key):
+    # Layers in another order, or the second one fed with the cell state.
+    model = CharLM("lstm", features=6, num_symbols=5, embedding_features=4)
+    tokens = jax.random.randint(key, (2, 7), 0, 5)
+    params = model.init(key, tokens)["params"]
+    carry, logits = model.apply({"params": params}, tokens)
+    layers = layer_gates(params, tokens)
+    for gates, last in zip(layers, carry.layers, strict=True):
+        np.testing.assert_allclose(gates.cell[:, -1], last.cell, atol=1e-6)
+    head = params["head"]
+    again = layers[-1].hidden @ head["kernel"] + head["bias"][None, None]
+    np.testing.assert_allclose(again, logits, atol=1e-5)
+
+
+def test_the_most_varied_units_come_first():
+    # The largest values in the place of those that change, or units in reverse.
+    cell = np.array([[9.0, 0.0, -1.0, 0.0], [9.0, 1.0, 5.0, 0.1]])
+    gates = Gates(*[jnp.zeros((2, 4))] * 4, cell, jnp.zeros((2, 4)))
+    assert most_varied(gates, 3).tolist() == [2, 1, 3]
+
+
+def test_smoke_sections_and_their_files(tmp_path):
+    # A picture without its file, a share that is no share, a record that is no JSON.
+    sections, record = report.sections(Directory(tmp_path, {}), (0, 500), smoke=True)
+    names = ("gates", "gates_number", "gates_text")
+    files = {f"{name}.{end}" for name in names for end in ("png", "svg")}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert all(s.svg.startswith("<svg") and s.table.caption for s in sections)
+    assert json.loads(json.dumps(json_value(record))) == json_value(record)
+    of_numbers, of_text = record["baum_sweet"], record["text"]
+    assert len(of_numbers["answers"]) == len(of_numbers["labels"]) == 20
+    shares = of_numbers["saturation"], *of_text["saturation"].values()
+    for of_gates, num_seeds in zip(shares, (2, 1, 1), strict=True):
+        for sides in of_gates.values():
+            both = np.array([sides["left"], sides["right"]])
+            assert both.shape == (2, num_seeds)
+            assert (both >= 0).all()
+            assert (both.sum(0) <= 1).all()
+    assert [unit["layer"] for unit in of_text["units"]] == [1] * 4 + [2] * 4
