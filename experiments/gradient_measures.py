@@ -92,9 +92,10 @@ def flow(
 ) -> dict[str, np.ndarray]:
     """Gradients along one fresh sequence for each seed; ``params [S, ...]``.
 
-    ``{"flow", "parts" [S, T]}``: spectral norm of dh_T / d carry_k against T - k = 1 to
-    T, and norm of step k's part of the gradient of the loss with respect to the
-    recurrent kernel against T - k = 0 to T - 1.
+    ``{"flow" [S, T], "parts" [S, T - 1]}``: spectral norm of dh_T / d carry_k against
+    T - k = 1 to T, and norm of step k's part of the gradient of the loss with respect
+    to the recurrent kernel against T - k = 0 to T - 2; that of step 1, which starts
+    from a zero state, is 0.
     """
     cell = sg.CELLS[model.cell](features=model.features, **model.cell_options)
 
@@ -114,7 +115,7 @@ def flow(
         parts = step_contributions(cell, own, inputs, loss)
         return {
             "flow": gradient_flow(carry_jacobians(cell, own, inputs[0]), cell.features),
-            "parts": jnp.linalg.norm(parts, axis=(1, 2))[::-1],
+            "parts": jnp.linalg.norm(parts[1:], axis=(1, 2))[::-1],
         }
 
     mapped = jax.jit(

@@ -12,7 +12,15 @@ import seqgraph_jax as sg
 from experiments import gate_report
 from experiments.cli import START, UsageError
 from experiments.directory import Directory
-from experiments.gradient_study import SOLVED, Measured, border, growth, judge, measure
+from experiments.gradient_study import (
+    EVAL_SIZE,
+    SOLVED,
+    Measured,
+    border,
+    growth,
+    judge,
+    measure,
+)
 from experiments.runner import Arm, rich_table
 from seqgraph_jax import flow_plots, reporting, results, statistics
 from seqgraph_jax.checkpoints import CheckpointError
@@ -40,7 +48,7 @@ def flow_table(measured: Measured) -> Table:
         for state, found in zip((INITIAL, TRAINED), flow, strict=True):
             norms, parts = found["flow"], found["parts"]
             total = parts.sum(1)
-            # The task's first symbol is read T - 1 steps before the last.
+            # What step 1 has read reaches the kernel in step 2.
             late, first = parts[:, :5].sum(1) / total, parts[:, -1] / total
             geometric = np.exp(np.mean(np.log(np.maximum(norms[:, -1], 1e-45))))
             rows.append(
@@ -55,11 +63,13 @@ def flow_table(measured: Measured) -> Table:
     steps = next(iter(measured.flows.values())).initial["flow"].shape[1]
     header = ["cell", "factor per step, mean (95 % interval)"]
     header += [f"norm over {steps} steps, geometric mean"]
-    header += ["% of dL/dW from the last 5 steps", "% from the first step"]
+    header += ["% of dL/dW from the last 5 steps", "% from step 2"]
     caption = (
         f"Norm of dh(T) / d state(k): factor per step between T - k = 1 and {steps}. "
         "Parts of dL/dW are compared by their norms, which add up to 100 %; those of "
-        "different steps may cancel, so their sum is not the gradient's norm. "
+        "different steps may cancel, so their sum is not the gradient's norm. Step 1 "
+        "starts from a zero state and adds nothing; step 2 is the first one that sees "
+        "what step 1 has read. "
         f"{len(flow.initial['flow'])} seeds untrained, {len(flow.trained['flow'])} "
         "trained."
     )
@@ -100,25 +110,28 @@ _WHEN = ("before", "after")
 
 
 def delay_table(runs: Mapping[str, sg.Run], delays: Sequence[int]) -> Table:
-    """A row per cell: shares of seeds that solve each delay, and the longest one."""
-    rows = []
-    for cell, run in runs.items():
-        row = [cell, f"{run.num_params:,}"]
-        for delay in delays:
+    """A column per cell: shares of seeds that solve each delay, and the longest one."""
+    rows = [["parameters", *(f"{run.num_params:,}" for run in runs.values())]]
+    for delay in delays:
+        row = [f"delay {delay}"]
+        for run in runs.values():
             solved = run.final[f"solved_at_{delay}"]
             low, high = share_interval(int(solved.sum()), len(solved))
-            row.append(f"{solved.sum():.0f} of {len(solved)} ({low:.0%} to {high:.0%})")
-        row.append(_interval(run.final["longest_delay"]))
-        rows.append([*row, f"{run.train_s:.1f}"])
-    header = ["cell", "parameters", *(f"delay {delay}" for delay in delays)]
-    header += ["longest delay, mean (95 % interval)", "seconds of training"]
+            ends = f"({low:.0%} to {high:.0%})"
+            row.append(f"{solved.sum():.0f} of {len(solved)} {ends}")
+        rows.append(row)
+    longest = (_interval(run.final["longest_delay"]) for run in runs.values())
+    rows.append(["longest delay, mean (95 % interval)", *longest])
+    rows.append(
+        ["seconds of training", *(f"{run.train_s:.1f}" for run in runs.values())]
+    )
     updates = next(iter(runs.values())).updates[-1]
     caption = (
-        f"Seeds that reach {SOLVED:.0%} on 256 fixed sequences, twice in a row, within "
+        f"Seeds that reach {SOLVED:.0%} on {EVAL_SIZE} fixed sequences, twice in a row, within "
         f"{updates} updates, with Wilson's interval. The longest delay is that which a "
         "seed solves together with all shorter ones, 0 if it does not solve the first."
     )
-    return Table(header, rows, caption)
+    return Table(["", *runs], rows, caption)
 
 
 def formula_table(arms: Mapping[str, Arm], config: Any) -> Table:

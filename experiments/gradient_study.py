@@ -13,6 +13,7 @@ from experiments.runner import Arm
 from seqgraph_jax.delay_tasks import DELAY_TASKS, Delayed
 
 SOLVED = 0.99  # share of right answers
+EVAL_SIZE = 128  # fixed sequences
 PATIENCE = 2  # evaluations with it
 
 
@@ -24,7 +25,7 @@ def build_arms(config: Any, num_seeds: int) -> dict[str, Arm]:
         updates=config.updates,
         eval_every=20,
         batch_size=config.batch_size,
-        eval_size=256,
+        eval_size=EVAL_SIZE,
         learning_rate=config.learning_rate,
         max_norm=config.max_norm,
         threshold=SOLVED,

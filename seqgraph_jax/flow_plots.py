@@ -98,7 +98,8 @@ def plot_radii(
 def plot_forget(flows: Mapping[float, np.ndarray]) -> Figure:
     """Flow ``[S, T]`` of untrained LSTMs by the bias of their forget gate.
 
-    Dotted is sigmoid(bias)^(T - k), what a cell state keeps by the bias alone.
+    Dotted falls as sigmoid(bias)^(T - k), what a cell state keeps by the bias alone;
+    the norm is that of the direction that is kept best.
     """
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axes = figure.subplots()
