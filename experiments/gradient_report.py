@@ -127,9 +127,10 @@ def delay_table(runs: Mapping[str, sg.Run], delays: Sequence[int]) -> Table:
     )
     updates = next(iter(runs.values())).updates[-1]
     caption = (
-        f"Seeds that reach {SOLVED:.0%} on {EVAL_SIZE} fixed sequences, twice in a row, within "
-        f"{updates} updates, with Wilson's interval. The longest delay is that which a "
-        "seed solves together with all shorter ones, 0 if it does not solve the first."
+        f"Seeds that reach {SOLVED:.0%} on {EVAL_SIZE} fixed sequences, twice in a "
+        f"row, within {updates} updates, with Wilson's interval. The longest delay is "
+        "that which a seed solves together with all shorter ones, 0 if it does not "
+        "solve the first."
     )
     return Table(["", *runs], rows, caption)
 

@@ -44,9 +44,9 @@ class Config:
     cells: tuple[str, ...] = CELLS  # cells to compare
     task: str = "copy"  # what is learned over a delay: copy or adding
     delays: tuple[int, ...] = (10, 30, 100, 200)  # steps, each for every seed
-    flow_delay: int = 30  # the delay whose networks' gradients are measured
+    flow_delay: int | None = None  # whose networks' gradients (default: the second)
     features: int = 16  # hidden units
-    updates: int = 320  # of every network
+    updates: int = 300  # of every network
     batch_size: int = 16  # sequences of an update
     learning_rate: float = 0.01  # Adam's step size
     max_norm: float = 1.0  # clip gradients at this global norm
@@ -65,7 +65,6 @@ def configure(argv: Sequence[str]) -> Config:
             default,
             cells=("rnn", "lstm"),
             delays=(2, 4),
-            flow_delay=4,
             features=4,
             updates=40,
             radii=(0.5, 2.0),
@@ -94,14 +93,13 @@ def configure(argv: Sequence[str]) -> Config:
         raise UsageError(f"--task must be copy or adding, not {config.task}")
     if min(config.delays) < 2:
         raise UsageError(f"--delays must be 2 or more, not {min(config.delays)}")
-    if config.flow_delay not in config.delays:
+    if config.flow_delay not in (None, *config.delays):
         raise UsageError(f"--flow-delay {config.flow_delay} is none of --delays")
     if not all(0 < radius < float("inf") for radius in config.radii):
         raise UsageError("--radii takes numbers above 0")
-    ordered = {
-        name: tuple(sorted(getattr(config, name))) for name in ("delays", "radii")
-    }
-    return replace(config, **ordered)
+    delays, radii = sorted(config.delays), sorted(config.radii)
+    shown = config.flow_delay or delays[:2][-1]
+    return replace(config, delays=tuple(delays), radii=tuple(radii), flow_delay=shown)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -1,0 +1,158 @@
+"""The gradients experiment: flow, borders, delays, what it writes, bad input."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+import seqgraph_jax as sg
+from experiments import gradient_measures as measures
+from experiments import gradient_study as study
+from experiments import gradients, parts
+from experiments.cli import UsageError, run_main
+from seqgraph_jax.delay_tasks import Adding, Copy
+from seqgraph_jax.proportions import share_interval
+
+pytestmark = pytest.mark.xdist_group("gradients")  # programs are compiled once
+SMOKE = ["--smoke", "--no-compilation-cache"]
+FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
+PICTURES = ("flow", "radius", "forget", "delays", "gates", "gates_number", "gates_text")
+
+
+def run(*argv):
+    """Exit code of the experiment in this process."""
+    return run_main(gradients.main, gradients.MODULE, [str(word) for word in argv])
+
+
+@pytest.mark.smoke
+def test_smoke_run_writes_what_it_promises(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run(*SMOKE, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "Verdict: The gradients written out as sums of products" in printed
+    names = {f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")}
+    assert {path.name for path in out.iterdir()} == FILES | names
+    record = json.loads((out / "results.json").read_text())
+    assert record["schema"] == 1
+    assert list(record["arms"])[:2] == ["rnn", "lstm"]
+    lstm = record["arms"]["lstm"]["metrics"]
+    assert {"longest_delay", "solved_at_2", "accuracy_at_4"} <= set(lstm)
+    assert record["gates"].keys() == {"baum_sweet", "text"}
+    rows = [json.loads(row) for row in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 * 2 * 2 * 2  # cells, seeds, delays, evaluations
+    assert {(row["seed"], row["delay"]) for row in rows} == {
+        (seed, delay) for seed in (0, 500) for delay in (2, 4)
+    }
+    last = [r for r in rows if (r["arm"], r["seed"], r["delay"]) == ("lstm", 500, 4)]
+    assert lstm["accuracy_at_4"]["per_seed"][1] == last[-1]["accuracy"]
+
+
+@pytest.mark.parametrize("task", [Copy(delay=0), Adding(delay=2)])
+def test_flow_belongs_to_the_network_that_is_trained(task):
+    # Another cell's bias, a head on the wrong step. Of two steps the first starts from
+    # a zero state, so the second one's part is the whole gradient.
+    model = measures.reader("lstm", 3, task)
+    seeds = (4, 9)
+    params = measures.initial_params(model, task, seeds)
+    found = measures.flow(model, task, params, seeds)
+    for s, seed in enumerate(seeds):
+        mine = jax.tree.map(lambda leaf, s=s: leaf[s], params)
+        key = jax.random.fold_in(jax.random.key(seed), 17)
+        batch = task.sample(key, 1)
+
+        def loss(params, batch=batch):
+            outputs = model.apply({"params": params}, batch.inputs)
+            return task.metrics(outputs, batch.targets)["loss"]
+
+        grads = jax.grad(loss)(mine)
+        [name] = set(mine) - {"embedding", "head"}
+        whole = np.linalg.norm(grads[name]["recurrent_kernel"])
+        np.testing.assert_allclose(found["parts"][s], [whole], rtol=1e-5)
+    assert found["flow"].shape == (2, 2)
+
+
+def test_clipping_scales_every_part_alike():
+    # Clipping by value, which would turn the gradient.
+    clip = measures.clipping((0.5, 3.0), (0, 1), length=12, max_norm=0.25)
+    np.testing.assert_allclose(clip["after"], np.minimum(clip["before"], 0.25), 1e-5)
+    np.testing.assert_allclose(clip["cosine"], 1, atol=1e-5)
+    np.testing.assert_allclose(clip["late_before"], clip["late_after"], rtol=1e-5)
+
+
+def test_no_flow_is_above_its_bound():
+    # The slope of another unit, the transposed kernel.
+    found = measures.sweep((0.5, 1.0, 2.0), (0, 1, 2), length=15)
+    assert found["flow"].shape == (3, 3, 15)
+    assert (found["flow"] <= found["bound"] * (1 + 1e-4)).all()
+    assert (found["flow"][:, 0] < found["flow"][:, 2]).all()
+
+
+def test_growth_and_border_by_hand():
+    # T steps instead of T - 1; the border beside the crossing.
+    powers = 0.5 ** np.arange(1, 8)
+    np.testing.assert_allclose(study.growth(np.stack([powers, 3 * powers])), 0.5)
+    radii = np.array([1.0, 2.0, 4.0])
+    factors = np.array([[0.5, 2.0, 4.0], [0.5, 0.5, 0.9], [0.25, 0.5, 2.0]])
+    np.testing.assert_allclose(study.border(radii, factors), [1.5, np.nan, 3.0])
+
+
+def test_the_longest_delay_by_hand():
+    # Delays and seeds exchanged; a longer delay that counts without the shorter one.
+    config = sg.TrainConfig(
+        updates=40, eval_every=10, threshold=0.99, patience=2, early_stop=False
+    )
+    no, late, yes = [0.1] * 4, [0.1, 0.1, 0.1, 1.0], [0.1, 0.1, 1.0, 1.0]
+    accuracy = np.array([yes, no, yes, yes, yes, late])  # [seed, delay] = [2, 3]
+    metrics = {"loss": np.ones((6, 4)), "accuracy": accuracy}
+    run = sg.Run(tuple(range(6)), config, (), metrics, 1, 1, 1)
+    judged = study.judge(run, (10, 20, 30), (0, 500))
+    assert judged.final["longest_delay"].tolist() == [10, 20]
+    assert judged.final["solved_at_30"].tolist() == [1, 0]
+    assert judged.final["accuracy_at_20"].tolist() == [0.1, 1]
+    assert judged.metrics["loss"].shape == (2, 4)
+    assert replace(judged, final={}).value_names == ("loss", "accuracy")
+
+
+def test_runs_are_numbered_by_seed_and_part():
+    assert parts.number_runs((3, 0), 2) == (6, 7, 0, 1)
+    with pytest.raises(UsageError, match="too large for 2 parts"):
+        parts.number_runs((2**32 - 1,), 2)
+
+
+def test_wilson_s_interval_by_hand():
+    # The formula of 4 of 10 with z = 1.96.
+    z, p, n = 1.959963984540054, 0.4, 10
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    np.testing.assert_allclose(share_interval(4, 10), (middle - reach, middle + reach))
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--cells", "lstm", "elman"], "unknown cell 'elman': choose from rnn, lstm"),
+        (["--cells", "lstm", "lstm"], "--cells takes one or more different values"),
+        (["--task", "sorting"], "--task must be copy or adding, not sorting"),
+        (["--delays", "1", "4"], "--delays must be 2 or more, not 1"),
+        (
+            ["--delays", "2", "8", "--flow-delay", "4"],
+            "--flow-delay 4 is none of --delays",
+        ),
+        (["--radii", "0"], "--radii takes numbers above 0"),
+        (["--length", "1"], "--length must be 2 or more, not 1"),
+        (["--features", "0"], "--features must be 1 or more, not 0"),
+        (["--learning-rate", "-1"], "learning_rate must be above 0, not -1"),
+        (["--seeds", "3000000000"], "is too large for 2 parts"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
+    out = tmp_path / "run"
+    assert run(*SMOKE, "--out", out, *argv) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert len(printed.err.splitlines()) == 1
+    assert message in printed.err
+    assert not out.exists()
