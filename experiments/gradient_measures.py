@@ -175,7 +175,7 @@ def clipping(
         gradients = jax.grad(rnn_loss)(weights, x, 0)
         clip = optax.clip_by_global_norm(max_norm)
         clipped, _ = clip.update(gradients, clip.init(gradients))
-        before, after = optax.global_norm(gradients), optax.global_norm(clipped)
+        before, after = optax.tree.norm(gradients), optax.tree.norm(clipped)
         dot = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, gradients, clipped)))
 
         def loss(hidden: jax.Array) -> jax.Array:
