@@ -140,7 +140,6 @@ def main(argv: Sequence[str]) -> None:
     gradient_report.finish(
         config,
         runs,
-        arms,
         place,
         seeds=seeds,
         question=(__doc__ or "").partition("\n")[0],

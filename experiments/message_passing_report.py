@@ -6,9 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
-from experiments.cli import START, UsageError
+from experiments.cli import START
 from experiments.directory import Directory
 from experiments.message_passing_measures import (
     DIFFERENT,
@@ -34,7 +33,7 @@ from experiments.message_passing_tables import (
     smoothing_table,
     twin_table,
 )
-from experiments.runner import rich_table
+from experiments.publishing import publish, writing_to
 from seqgraph_jax import receptive_fields as fields
 from seqgraph_jax import reporting, results, statistics
 from seqgraph_jax.reporting import Section
@@ -226,41 +225,31 @@ def finish(
         "comparisons": [asdict(pair) for pair in pairs],
         "timing": {"setup_s": setup_s, "total_s": time.perf_counter() - START},
     }
-    try:
+    with writing_to(place):
         svgs = {
             name: reporting.write_figure(place.path, figure, name)
             for name, figure in figures(measured).items()
         }
-        groups = [results.Comparisons(p[0].metric, {}, p) for p in compared.values()]
-        sections = [
-            Section("Six nodes with self-loops", matrices[0]),
-            Section("The same, normalised", matrices[1]),
-            Section(f"How a signal from {SOURCE} travels", svg=svgs["signal"]),
-            Section(f"When it reaches {TARGET}", signal_table(measured.signal)),
-            Section("Its walks", paths(normalised, depth if first is None else first)),
-            Section("Twins: every seed", svg=svgs["twins"]),
-            Section("Twins: numbers", twin_table(measured.separations)),
-            Section("Layers on layers", svg=svgs["smoothing"]),
-            Section("Layers on layers: numbers", smoothing_table(measured.smoothing)),
-            Section("Comparisons", reporting.comparison_table(groups)),
-        ]
-        html = reporting.page(
-            title="How messages travel, and what they blur",
-            question=question,
-            verdicts=verdicts,
-            sections=sections,
-            record=record,
-            command=command,
-        )
-        results.write_text(place.path / "report.html", html)
-        results.write_json(place.path / "results.json", record)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {place.path}: {error.strerror or error}"
-        ) from error
-    console = Console(highlight=False)
-    for table in matrices:
-        console.print(rich_table(table), soft_wrap=True)
-    for verdict in verdicts:
-        console.print(f"Verdict: {verdict}", soft_wrap=True, markup=False)
-    console.print(f"Report: {place.path / 'report.html'}", soft_wrap=True, markup=False)
+    groups = [results.Comparisons(p[0].metric, {}, p) for p in compared.values()]
+    sections = [
+        Section("Six nodes with self-loops", matrices[0]),
+        Section("The same, normalised", matrices[1]),
+        Section(f"How a signal from {SOURCE} travels", svg=svgs["signal"]),
+        Section(f"When it reaches {TARGET}", signal_table(measured.signal)),
+        Section("Its walks", paths(normalised, depth if first is None else first)),
+        Section("Twins: every seed", svg=svgs["twins"]),
+        Section("Twins: numbers", twin_table(measured.separations)),
+        Section("Layers on layers", svg=svgs["smoothing"]),
+        Section("Layers on layers: numbers", smoothing_table(measured.smoothing)),
+        Section("Comparisons", reporting.comparison_table(groups)),
+    ]
+    publish(
+        place,
+        record,
+        matrices,
+        verdicts,
+        title="How messages travel, and what they blur",
+        question=question,
+        sections=sections,
+        command=command,
+    )

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 import seqgraph_jax as sg
-from experiments.cli import START, UsageError
+from experiments.cli import START
 from experiments.directory import Directory
 from experiments.molecule_study import Reached, Study, judge, judge_baselines
-from experiments.runner import Arm, rich_table
+from experiments.publishing import publish, writing_to
+from experiments.runner import Arm
 from seqgraph_jax import reporting, results, statistics
 from seqgraph_jax.graph_batches import GraphTask
 from seqgraph_jax.reporting import Section, Table, number
@@ -225,39 +225,27 @@ def finish(
     sections = [Section("Results", table)]
     if published := published_table(table, study):
         sections.append(Section("Published numbers, and ours", published))
-    try:
+    with writing_to(place):
         for heading, name, figure in figures(runs, judged, arms, baselines, study):
             svg = reporting.write_figure(place.path, figure, name)
             sections.append(Section(heading, svg=svg))
-        sections += [
-            Section("Comparisons", reporting.comparison_table([comparisons])),
-            Section("Batches", batch_table(arms, runs)),
-            Section("Every seed", seed_table(judged, baselines, study)),
-        ]
-        html = reporting.page(
-            title=f"{', '.join(runs)} on {study.data.name}",
-            question=question,
-            verdicts=verdicts,
-            warnings=notes,
-            sections=sections,
-            record=record,
-            command=command,
-        )
-        results.write_text(place.path / "report.html", html)
-        results.write_json(place.path / "results.json", record)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {place.path}: {error.strerror or error}"
-        ) from error
-    console = Console(highlight=False)
+    sections += [
+        Section("Comparisons", reporting.comparison_table([comparisons])),
+        Section("Batches", batch_table(arms, runs)),
+        Section("Every seed", seed_table(judged, baselines, study)),
+    ]
     columns = list(zip(table.header, *table.rows, strict=True))
-    shown = Table(columns[0], columns[1:], table.caption)
-    console.print(rich_table(shown), soft_wrap=True)
-    for note in notes:
-        console.print(f"Note: {note}", soft_wrap=True)
-    for verdict in verdicts:
-        console.print(f"Verdict: {verdict}", soft_wrap=True)
-    console.print(f"Report: {place.path / 'report.html'}", soft_wrap=True)
+    publish(
+        place,
+        record,
+        [Table(columns[0], columns[1:], table.caption)],
+        verdicts,
+        notes,
+        title=f"{', '.join(runs)} on {study.data.name}",
+        question=question,
+        sections=sections,
+        command=command,
+    )
 
 
 def seed_table(

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 import seqgraph_jax as sg
-from experiments.cli import START, UsageError
+from experiments.cli import START
 from experiments.directory import Directory
-from experiments.runner import Arm, rich_table
+from experiments.publishing import publish, writing_to
+from experiments.runner import Arm
 from seqgraph_jax import class_plots, reporting, results, statistics
 from seqgraph_jax.graph_data import NodeData
 from seqgraph_jax.reporting import Section, Table, number
@@ -150,40 +150,27 @@ def finish(
     verdicts = [pair.verdict for c in comparisons[:1] for pair in c.pairs]
     if not verdicts:
         verdicts = ["One model alone: there is nothing to compare."]
-    try:
+    with writing_to(place):
         sections = [Section("Results", table)]
         for heading, name, figure in _figures(runs, arms, data, published):
             svg = reporting.write_figure(place.path, figure, name)
             sections.append(Section(heading, svg=svg))
         sections += attention_report.sections(runs, arms, data, place.path)
-        if comparisons:
-            sections.append(
-                Section("Comparisons", reporting.comparison_table(comparisons))
-            )
-        sections.append(Section("Every seed", seed_table(runs)))
-        html = reporting.page(
-            title=f"{' against '.join(runs)} on {data.name}",
-            question=question,
-            verdicts=verdicts,
-            warnings=notes,
-            sections=sections,
-            record=record,
-            command=command,
-        )
-        results.write_text(place.path / "report.html", html)
         results.write_metrics(place.path / "metrics.jsonl", runs)
-        results.write_json(place.path / "results.json", record)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {place.path}: {error.strerror or error}"
-        ) from error
-    console = Console(highlight=False)
-    console.print(rich_table(table), soft_wrap=True)
-    for note in notes:
-        console.print(f"Note: {note}", soft_wrap=True)
-    for verdict in verdicts:
-        console.print(f"Verdict: {verdict}", soft_wrap=True)
-    console.print(f"Report: {place.path / 'report.html'}", soft_wrap=True)
+    if comparisons:
+        sections.append(Section("Comparisons", reporting.comparison_table(comparisons)))
+    sections.append(Section("Every seed", seed_table(runs)))
+    publish(
+        place,
+        record,
+        [table],
+        verdicts,
+        notes,
+        title=f"{' against '.join(runs)} on {data.name}",
+        question=question,
+        sections=sections,
+        command=command,
+    )
 
 
 def _figures(
