@@ -32,7 +32,13 @@ def commands():
     return found
 
 
-@pytest.mark.parametrize("command", commands())
+def by_module():
+    """Commands, those of a module on one worker: its programs are compiled once."""
+    for command, (module, _) in commands().items():
+        yield pytest.param(command, marks=pytest.mark.xdist_group(module))
+
+
+@pytest.mark.parametrize("command", by_module())
 def test_commands_run(command, tmp_path, monkeypatch):
     module, argv = commands()[command]
     monkeypatch.chdir(tmp_path)
