@@ -38,7 +38,7 @@ def by_module():
         yield pytest.param(command, marks=pytest.mark.xdist_group(module))
 
 
-@pytest.mark.parametrize("command", by_module())
+@pytest.mark.parametrize("command", list(by_module()))
 def test_commands_run(command, tmp_path, monkeypatch):
     module, argv = commands()[command]
     monkeypatch.chdir(tmp_path)
