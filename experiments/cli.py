@@ -118,6 +118,8 @@ def choose_width(options: RunOptions, num_seeds: int) -> int:
     from seqgraph_jax.lanes import resolve_width
 
     width = options.seed_width
+    if width == "auto" and options.smoke:
+        return num_seeds  # one group on one device: most of a smoke run is compilation
     if width != "auto" and not re.fullmatch(r"[1-9]\d*", width):
         raise UsageError(f"--seed-width must be auto or 1 or more, not {width}")
     return resolve_width("auto" if width == "auto" else int(width), num_seeds)

@@ -62,13 +62,21 @@ def train_baum_sweet(seeds: Sequence[int], smoke: bool) -> Trained:
     """
     config = lstm_vs_gru.configure(["--smoke"] if smoke else [])
     task, models = lstm_vs_gru.build(config)
-    run = sg.train_seeds(models["lstm"], task, config.train, seeds)
+    # All seeds on one device: compiling for another takes longer than training there.
+    run = sg.train_seeds(models["lstm"], task, config.train, seeds, width=len(seeds))
     return Trained(models["lstm"], task, run)
 
 
 def of_seed(params: Any, s: int) -> Any:
     """One seed's parameters."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf[s]), params)
+
+
+@jax.jit
+def answers(params: Mapping[str, Any], hidden: jax.Array) -> jax.Array:
+    """Probabilities of the labels ``[N, C]`` after hidden states ``[N, H]``."""
+    head = params["head"]
+    return jax.nn.softmax(hidden @ head["kernel"] + head["bias"][None])
 
 
 @jax.jit
@@ -102,20 +110,22 @@ def count_gates(trained: Trained, smoke: bool) -> Counted:
     edges = {g: np.linspace(-1 if g == "g" else 0, 1, NUM_BINS + 1) for g in GATES}
     counts: dict[str, list[Any]] = {gate: [] for gate in GATES}
     shares: dict[str, list[Any]] = {gate: [] for gate in GATES}
+    given = []  # labels, [B] of each seed
     for s in range(len(trained.run.seeds)):
-        [gates] = layer_gates(of_seed(params, s), numbers.inputs)
+        mine = of_seed(params, s)
+        [gates] = layer_gates(mine, numbers.inputs)
+        given.append(answers(mine, gates.hidden[:, -1]).argmax(-1))
         for gate, found in saturations(gates, counted).items():
             values = np.asarray(getattr(gates, gate))[mask]  # [n, H]
             counts[gate].append(np.histogram(values, edges[gate])[0] / values.size)
             shares[gate].append(found)
-    logits = sg.apply_seeds(trained.model, params, numbers.inputs)
     stacked = {gate: np.array(shares[gate]) for gate in GATES}  # [S, 2, H]
     return Counted(
         {gate: (edges[gate], np.array(counts[gate])) for gate in GATES},
         {gate: (both[:, 0], both[:, 1]) for gate, both in stacked.items()},
         size,
         int(mask.sum()),
-        (logits.argmax(-1) == np.asarray(numbers.targets)[None]).mean(1),
+        (np.array(given) == np.asarray(numbers.targets)).mean(1),
     )
 
 
@@ -125,8 +135,7 @@ def number_course(trained: Trained) -> Course:
     tokens = binary_symbols(jnp.array([NUMBER]), trained.task.length)
     [gates] = layer_gates(params, tokens)
     gates = Gates(*(np.asarray(values)[0, -len(digits) :] for values in gates))
-    logits = gates.hidden @ params["head"]["kernel"] + params["head"]["bias"][None]
-    return Course(digits, gates, np.asarray(jax.nn.softmax(logits))[:, 1])
+    return Course(digits, gates, np.asarray(answers(params, gates.hidden))[:, 1])
 
 
 def text_gates(loaded: TextModel, smoke: bool) -> tuple[list[Shares], list[Gates]]:

@@ -4,7 +4,6 @@ Every function takes seeds and returns arrays with a leading axis S; nothing is 
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -125,13 +124,19 @@ def flow(
     return {name: np.asarray(values) for name, values in measured.items()}
 
 
-def initial_params(model: Any, task: Copy | Adding, seeds: Sequence[int]) -> Any:
-    """Parameters ``[S, ...]`` that training starts from."""
+def initial_params(models: Any, task: Copy | Adding, seeds: Sequence[int]) -> Any:
+    """Parameters ``[S, ...]`` that training starts from, for a model or a tree of them.
+
+    One program draws all: what models have in common is compiled once.
+    """
     config = sg.TrainConfig(batch_size=1)
-    init = partial(sg.training.init, model, task, config)
-    return jax.jit(lambda keys: jax.lax.map(lambda k: init(k).params, keys))(
-        keys_of(seeds)
-    )
+
+    def one(key: jax.Array) -> Any:
+        return jax.tree.map(
+            lambda model: sg.training.init(model, task, config, key).params, models
+        )
+
+    return jax.jit(lambda keys: jax.lax.map(one, keys))(keys_of(seeds))
 
 
 def sweep(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -87,14 +88,19 @@ def measure(config: Any, runs: Mapping[str, sg.Run], seeds: tuple[int, ...]) -> 
     initial = tuple(range(0, 500 * config.num_initial, 500))
     task = DELAY_TASKS[config.task](config.flow_delay)
     place = config.delays.index(config.flow_delay)
+    reader = partial(measures.reader, features=config.features, task=task)
+    biases = {"lstm": config.forget_biases}
+    models = {
+        cell: [
+            reader(cell),
+            *(reader(cell, forget_bias=b) for b in biases.get(cell, ())),
+        ]
+        for cell in runs
+    }
+    all_starts = measures.initial_params(models, task, initial)
     flows, forget = {}, {}
     for cell, run in runs.items():
-        model = measures.reader(cell, config.features, task)
-        starts = [measures.initial_params(model, task, initial)]
-        if cell == "lstm":
-            for bias in config.forget_biases:
-                other = measures.reader(cell, config.features, task, forget_bias=bias)
-                starts.append(measures.initial_params(other, task, initial))
+        model, starts = models[cell][0], all_starts[cell]
         trained = jax.tree.map(
             lambda leaf: leaf[place :: len(config.delays)], run.state.params
         )

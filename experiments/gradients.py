@@ -34,7 +34,7 @@ from experiments.cli import (
 MODULE = "experiments.gradients"
 CELLS = ("rnn", "lstm", "gru", "peephole", "peephole-diagonal")
 #: Networks so small are faster in groups, on a CPU as well.
-RUN = RunOptions(seed_width="9", checkpoint_every=30.0)
+RUN = RunOptions(seed_width="6", checkpoint_every=30.0)
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class Config:
     delays: tuple[int, ...] = (10, 30, 100, 200)  # steps, each for every seed
     flow_delay: int | None = None  # whose networks' gradients (default: the second)
     features: int = 16  # hidden units
-    updates: int = 300  # of every network
+    updates: int = 200  # of every network
     batch_size: int = 16  # sequences of an update
-    learning_rate: float = 0.01  # Adam's step size
+    learning_rate: float = 0.02  # Adam's step size
     max_norm: float = 1.0  # clip gradients at this global norm
     radii: tuple[float, ...] = (0.5, 0.8, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)  # of W_h
     forget_biases: tuple[float, ...] = (0.0, 1.0, 2.0)  # where an LSTM starts

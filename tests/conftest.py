@@ -18,6 +18,21 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 collect_ignore = ["golden"]  # needs PyTorch
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Most of the compiler's optimizations off, here and in processes started here.
+
+    For experiments at smoke size, whose programs compile for longer than they run. What
+    the same programs compute with all optimizations is for the package's own tests.
+    """
+    name = "jax_disable_most_optimizations"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name.upper(), "1")
+        jax.config.update(name, True)
+        yield
+        jax.config.update(name, False)
+
+
 @pytest.fixture
 def key():
     """A fixed key; fold something in for a second one."""

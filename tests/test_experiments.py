@@ -18,10 +18,14 @@ from experiments import lstm_vs_gru
 from experiments.cli import preset_of, resume_command, run_main
 from seqgraph_jax import checkpoints
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ROOT = Path(__file__).parents[1]
 SMOKE = ["--smoke", "--no-compilation-cache"]
-#: Long enough to be stopped in the middle: 40 evaluations, a checkpoint after each.
-LONG = [*SMOKE, "--updates", "400", "--no-early-stop", "--checkpoint-every", "0"]
+#: Long enough to be stopped in the middle: 40 evaluations, a checkpoint after each. On
+#: two devices, as a run is without --smoke.
+LONG = [*SMOKE, "--seed-width", "1", "--updates", "400", "--no-early-stop"]
+LONG += ["--checkpoint-every", "0"]
 
 
 def run(*argv):

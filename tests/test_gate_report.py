@@ -5,14 +5,17 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments import gate_report as report
 from experiments.directory import Directory
-from experiments.gate_measures import NUMBER, layer_gates, most_varied
+from experiments.gate_measures import NUMBER, answers, layer_gates, most_varied
 from seqgraph_jax.gates import Gates
-from seqgraph_jax.networks import CharLM
+from seqgraph_jax.networks import CharLM, SequenceClassifier
 from seqgraph_jax.results import json_value
 from seqgraph_jax.tasks import baum_sweet
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_the_answer_is_settled_by_the_first_odd_block():
@@ -37,6 +40,18 @@ def test_layers_are_those_of_the_network(key):
     head = params["head"]
     again = layers[-1].hidden @ head["kernel"] + head["bias"][None, None]
     np.testing.assert_allclose(again, logits, atol=1e-5)
+
+
+def test_answers_are_those_of_the_network(key):
+    # Answers of another step, of the cell state, or without the head's bias.
+    model = SequenceClassifier("lstm", features=6, num_symbols=3, num_classes=2)
+    tokens = jax.random.randint(key, (4, 7), 0, 3)
+    params = model.init(key, tokens)["params"]
+    params["head"]["bias"] = jnp.array([0.5, -1.0])
+    [gates] = layer_gates(params, tokens)
+    expected = jax.nn.softmax(model.apply({"params": params}, tokens))
+    found = answers(params, gates.hidden[:, -1])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_most_varied_units_come_first():

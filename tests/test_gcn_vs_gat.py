@@ -10,9 +10,12 @@ import pytest
 from experiments import attention_report, gcn_vs_gat
 from experiments.cli import run_main
 
-pytestmark = pytest.mark.xdist_group("gcn_vs_gat")  # programs are compiled once
+pytestmark = [
+    pytest.mark.xdist_group("gcn_vs_gat"),  # programs are compiled once
+    pytest.mark.usefixtures("quick_compilation"),
+]
 # One device, since a program is compiled for each anew.
-SMOKE = ["--smoke", "--no-compilation-cache", "--seed-width", "3"]
+SMOKE = ["--smoke", "--no-compilation-cache"]
 needs_data = pytest.mark.skipif(
     "SEQGRAPH_DATA" not in os.environ, reason="SEQGRAPH_DATA is not set"
 )

@@ -15,7 +15,10 @@ from experiments.cli import UsageError, run_main
 from seqgraph_jax.delay_tasks import Adding, Copy
 from seqgraph_jax.proportions import share_interval
 
-pytestmark = pytest.mark.xdist_group("gradients")  # programs are compiled once
+pytestmark = [
+    pytest.mark.xdist_group("gradients"),  # programs are compiled once
+    pytest.mark.usefixtures("quick_compilation"),
+]
 SMOKE = ["--smoke", "--no-compilation-cache"]
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
 PICTURES = ("flow", "radius", "forget", "delays", "gates", "gates_number", "gates_text")

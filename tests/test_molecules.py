@@ -18,9 +18,12 @@ from experiments.molecule_baselines import (
 from seqgraph_jax import datasets
 from seqgraph_jax.graph_splits import fold_splits, scaffold_split, shuffled_split
 
-pytestmark = pytest.mark.xdist_group("molecules")  # programs are compiled once
+pytestmark = [
+    pytest.mark.xdist_group("molecules"),  # programs are compiled once
+    pytest.mark.usefixtures("quick_compilation"),
+]
 # One device, since a program is compiled for each anew.
-SMOKE = ["--smoke", "--no-compilation-cache", "--seed-width", "6"]
+SMOKE = ["--smoke", "--no-compilation-cache"]
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
 FILES |= {f"{name}.{kind}" for name in ("results", "curves") for kind in ("png", "svg")}
 

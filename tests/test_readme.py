@@ -10,6 +10,8 @@ import pytest
 from experiments import train_text
 from experiments.cli import run_main
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 ROOT = Path(__file__).parents[1]
 RUN = "checkpoints/my-grimm"  # the run that the pages train, then go on with
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,6 +11,8 @@ from experiments.cli import run_main
 from seqgraph_jax import checkpoints
 from seqgraph_jax.text_models import load_text_model
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SMOKE = ["--smoke", "--no-compilation-cache"]
 TRAP = "<script>alert('x')</script> & <b>bold</b>\n"
 
