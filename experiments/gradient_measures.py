@@ -1,6 +1,8 @@
 """What experiments.gradients measures: exactness, flow, spectral radius, clipping.
 
 Every function takes seeds and returns arrays with a leading axis S; nothing is drawn.
+Gradients that vanish soon pass the smallest number of single precision, 1e-45, so all
+are measured in double precision.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,8 +47,23 @@ def random_rnn(key: jax.Array, radius: float | None = None) -> RNNWeights:
     )
 
 
+def _measure(
+    one: Callable[..., dict[str, jax.Array]], seeds: Sequence[int], *rows: Any
+) -> dict[str, np.ndarray]:
+    """``one(key, *rows)`` for every seed, ``[S, ...]``, in double precision."""
+
+    def double(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf)
+        return leaf.astype(np.float64) if leaf.dtype == np.float32 else leaf
+
+    with jax.enable_x64(True):
+        mapped = jax.jit(lambda *all_rows: jax.lax.map(lambda a: one(*a), all_rows))
+        found = mapped(keys_of(seeds), *jax.tree.map(double, rows))
+        return {name: np.asarray(values) for name, values in found.items()}
+
+
 def exactness(seeds: Sequence[int], length: int) -> dict[str, np.ndarray]:
-    """The written-out gradients against automatic ones, in double precision.
+    """The written-out gradients against automatic ones.
 
     ``{"difference" [S], "parts" [S, T]}``: the largest difference over all weights as a
     share of the largest gradient, and norms of each step's part of dL/dW_h.
@@ -66,9 +83,7 @@ def exactness(seeds: Sequence[int], length: int) -> dict[str, np.ndarray]:
             "parts": jnp.linalg.norm(parts, axis=(1, 2)),
         }
 
-    with jax.enable_x64(True):
-        measured = jax.jit(lambda keys: jax.lax.map(one, keys))(keys_of(seeds))
-        return {name: np.asarray(values) for name, values in measured.items()}
+    return _measure(one, seeds)
 
 
 def reader(
@@ -98,8 +113,7 @@ def flow(
     """
     cell = sg.CELLS[model.cell](features=model.features, **model.cell_options)
 
-    def one(key: jax.Array, params: Any) -> dict[str, jax.Array]:
-        batch = task.sample(jax.random.fold_in(key, 17), 1)
+    def one(_: jax.Array, params: Any, batch: Any) -> dict[str, jax.Array]:
         [own] = (v for k, v in params.items() if k not in ("embedding", "head"))
         inputs = batch.inputs  # [1, T, F]
         if model.num_symbols:
@@ -117,11 +131,9 @@ def flow(
             "parts": jnp.linalg.norm(parts[1:], axis=(1, 2))[::-1],
         }
 
-    mapped = jax.jit(
-        lambda keys, params: jax.lax.map(lambda a: one(*a), (keys, params))
-    )
-    measured = mapped(keys_of(seeds), params)
-    return {name: np.asarray(values) for name, values in measured.items()}
+    # Drawn in the precision of training.
+    draw = jax.jit(jax.vmap(lambda key: task.sample(jax.random.fold_in(key, 17), 1)))
+    return _measure(one, seeds, params, draw(keys_of(seeds)))
 
 
 def initial_params(models: Any, task: Copy | Adding, seeds: Sequence[int]) -> Any:
@@ -217,6 +229,4 @@ def _over_radii(
 ) -> dict[str, np.ndarray]:
     """``one(key, radius)`` for all seeds and radii: ``[S, R, ...]``."""
     by_radius = jax.vmap(one, in_axes=(None, 0))
-    values = jnp.asarray(radii, jnp.float32)
-    mapped = jax.jit(lambda keys: jax.lax.map(lambda k: by_radius(k, values), keys))
-    return {name: np.asarray(v) for name, v in mapped(keys_of(seeds)).items()}
+    return _measure(lambda key: by_radius(key, jnp.array(radii)), seeds)

@@ -44,7 +44,7 @@ def say(measured: Measured, config: Any) -> list[str]:
     known = crossings[np.isfinite(crossings)]
     sentence = (
         f"No gradient is above its bound (largest share of it: {bound.max():.6f}). "
-        if bound.max() <= 1 + 1e-4
+        if bound.max() <= 1 + 1e-12
         else f"A gradient is {bound.max():.6f} times its bound. "
     )
     if len(known):

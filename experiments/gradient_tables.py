@@ -35,7 +35,8 @@ def flow_table(measured: Measured) -> Table:
             total = parts.sum(1)
             # What step 1 has read reaches the kernel in step 2.
             late, first = parts[:, :5].sum(1) / total, parts[:, -1] / total
-            geometric = np.exp(np.mean(np.log(np.maximum(norms[:, -1], 1e-45))))
+            with np.errstate(divide="ignore"):
+                geometric = np.exp(np.log(norms[:, -1]).mean())
             rows.append(
                 [
                     f"{cell}, {state}",

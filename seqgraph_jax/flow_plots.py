@@ -48,9 +48,11 @@ def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure
             axes.set_title(f"{state}: geometric mean of {num_seeds} seeds, 95 % band")
             finish_axes(axes, BACK, label)
     grid[0, 0].legend(loc="lower left", frameon=False, fontsize="small", ncols=2)
-    for axes in grid[:, 1]:
-        low, high = axes.get_ylim()
-        axes.set_ylim(max(low, 1e-10 * high), high)
+    for p, share in enumerate((1e-20, 1e-10)):  # smaller ones would flatten the others
+        all_curves = [curves[p] for arms in rows.values() for curves in arms.values()]
+        highest = 3 * max(np.nanmax(curves) for curves in all_curves)
+        low, _ = grid[0, p].get_ylim()
+        grid[0, p].set_ylim(max(low, share * highest), highest)
     return figure
 
 

@@ -59,10 +59,11 @@ def plot_log_seeds(
 ) -> None:
     """`plot_seeds` on a log scale: the thick line is the geometric mean.
 
-    Values of 0 have no place on it and are left out of the mean.
+    It ends, and so does the band, where a seed has a value of 0: the geometric mean is
+    0 there, which has no place on the scale.
     """
     axes.plot(x, curves.T, color=colour, lw=0.5, alpha=0.2, rasterized=True)
-    logs = np.log10(np.where(curves > 0, curves, np.nan))
+    logs = np.log10(np.where((curves == 0).any(axis=0), np.nan, curves))
     if len(curves) > 1:
         low, high = 10 ** statistics.mean_band(logs)
         axes.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)

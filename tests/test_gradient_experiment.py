@@ -88,8 +88,16 @@ def test_no_flow_is_above_its_bound():
     # The slope of another unit, the transposed kernel.
     found = measures.sweep((0.5, 1.0, 2.0), (0, 1, 2), length=15)
     assert found["flow"].shape == (3, 3, 15)
-    assert (found["flow"] <= found["bound"] * (1 + 1e-4)).all()
+    assert (found["flow"] <= found["bound"] * (1 + 1e-12)).all()
     assert (found["flow"][:, 0] < found["flow"][:, 2]).all()
+
+
+def test_what_single_precision_takes_for_nothing_is_measured():
+    # Gradients cut off at 1e-45, whose factor per step would be 0.
+    found = measures.sweep((0.1,), (0, 1), length=60)["flow"]
+    assert (found[..., -1] < 1e-60).all()
+    factors = study.growth(found)
+    assert ((factors > 0.05) & (factors <= 0.1)).all()
 
 
 def test_growth_and_border_by_hand():

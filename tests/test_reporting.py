@@ -141,6 +141,19 @@ def test_a_plot_shows_every_seed(runs):
     assert [t.get_text() for t in convergence.texts] == ["2 never", "3 never"]
 
 
+def test_a_geometric_mean_ends_where_a_seed_is_0():
+    # A mean of the other seeds, which would rise there; a missing seed taken for 0.
+    from matplotlib.figure import Figure
+
+    from seqgraph_jax import plots
+
+    axes = Figure().subplots()
+    curves = np.array([[1.0, 0.01, 0.0], [4.0, 1.0, 1.0], [np.nan] * 3])
+    plots.plot_log_seeds(axes, np.arange(3), curves, "black", "arm")
+    mean = axes.lines[-1].get_ydata()
+    np.testing.assert_allclose(mean, [2, 0.1, np.nan], rtol=1e-6)
+
+
 def test_compare_prints_a_table_and_the_verdict(runs):
     text = str(sg.compare(runs, "accuracy"))
     assert text.splitlines()[0] == "accuracy"
