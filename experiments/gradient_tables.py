@@ -101,20 +101,20 @@ def delay_table(runs: Mapping[str, sg.Run], delays: Sequence[int]) -> Table:
         for run in runs.values():
             solved = run.final[f"solved_at_{delay}"]
             low, high = share_interval(int(solved.sum()), len(solved))
-            ends = f"({low:.0%} to {high:.0%})"
+            ends = f"({100 * low:.0f}–{100 * high:.0f} %)"
             row.append(f"{solved.sum():.0f} of {len(solved)} {ends}")
         rows.append(row)
     longest = (interval(run.final["longest_delay"]) for run in runs.values())
-    rows.append(["longest delay, mean (95 % interval)", *longest])
+    rows.append(["longest delay, mean", *longest])
     rows.append(
         ["seconds of training", *(f"{run.train_s:.1f}" for run in runs.values())]
     )
     updates = next(iter(runs.values())).updates[-1]
     caption = (
         f"Seeds that reach {SOLVED:.0%} on {EVAL_SIZE} fixed sequences, twice in a "
-        f"row, within {updates} updates, with Wilson's interval. The longest delay is "
-        "that which a seed solves together with all shorter ones, 0 if it does not "
-        "solve the first."
+        f"row, within {updates} updates. The longest delay is that which a seed solves "
+        "together with all shorter ones, 0 if it does not solve the first. In brackets "
+        "95 % intervals, of shares Wilson's."
     )
     return Table(["", *runs], rows, caption)
 
