@@ -34,6 +34,7 @@ from experiments.cli import (
 from seqgraph_jax.training import TrainConfig
 
 MODULE = "experiments.lstm_vs_gru"
+SMOKE_TESTS = 1_000  # examples of each test set that a smoke run counts
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def main(argv: Sequence[str]) -> None:
         place,
         config.run.checkpoint_every,
     )
-    runs = runner.test_arms(arms, runs)
+    runs = runner.test_arms(arms, runs, SMOKE_TESTS if config.run.smoke else None)
     runner.finish(
         runs,
         place,

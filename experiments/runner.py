@@ -196,13 +196,16 @@ def _append_metrics(directory: Directory, rows: Iterable[dict[str, Any]]) -> Non
         file.writelines(results.dumps(row) + "\n" for row in rows)
 
 
-def test_arms(arms: Mapping[str, Arm], runs: Mapping[str, sg.Run]) -> dict[str, sg.Run]:
+def test_arms(
+    arms: Mapping[str, Arm], runs: Mapping[str, sg.Run], limit: int | None
+) -> dict[str, sg.Run]:
     """Judge every trained network on its task's test sets: ``accuracy_on_NAME``.
 
-    The arms have one task in common.
+    The arms have one task in common. ``limit`` is how many examples of each set count,
+    from its beginning; with None all do.
     """
     task = next(iter(arms.values())).task
-    test_sets = jax.jit(task.test_sets)()
+    test_sets = jax.tree.map(lambda leaf: leaf[:limit], jax.jit(task.test_sets)())
     judge = jax.jit(jax.vmap(task.metrics, in_axes=(0, None)))
     inputs = np.concatenate([batch.inputs for batch in test_sets.values()])
     ends = np.cumsum([len(batch.targets) for batch in test_sets.values()])

@@ -44,7 +44,8 @@ class Summary:
 def bootstrap_interval(values: ArrayLike) -> tuple[float, float]:
     """BCa bootstrap 95 % interval of the mean.
 
-    Equal values give an interval of no width, a single one gives NaN.
+    Values that are equal, or would be but for rounding, give the smallest and the
+    largest of them, a single one gives NaN.
 
     Source: Efron, Better bootstrap confidence intervals, 1987; `scipy.stats.bootstrap`
     with 9,999 resamples of a generator with seed 0.
@@ -56,8 +57,8 @@ def bootstrap_interval(values: ArrayLike) -> tuple[float, float]:
     values = np.asarray(values, float)
     if len(values) < 2:
         return math.nan, math.nan
-    if np.ptp(values) == 0:
-        return float(values[0]), float(values[0])
+    if np.ptp(values) <= 1e-13 * np.abs(values).max():
+        return float(values.min()), float(values.max())
     from scipy import stats  # a second to import
 
     result = stats.bootstrap(

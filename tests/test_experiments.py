@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -18,7 +19,10 @@ from experiments import lstm_vs_gru
 from experiments.cli import preset_of, resume_command, run_main
 from seqgraph_jax import checkpoints
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [
+    pytest.mark.xdist_group("lstm_vs_gru"),  # programs are compiled once
+    pytest.mark.usefixtures("quick_compilation"),
+]
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ["--smoke", "--no-compilation-cache"]
@@ -33,10 +37,11 @@ def run(*argv):
     return run_main(lstm_vs_gru.main, lstm_vs_gru.MODULE, [str(word) for word in argv])
 
 
-def start(*argv):
-    """The experiment as a process of its own."""
+def start(*argv, cache=""):
+    """The experiment as a process of its own, with a folder of compiled programs."""
     command = [sys.executable, "-m", lstm_vs_gru.MODULE, *map(str, argv)]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
+    environment["JAX_COMPILATION_CACHE_DIR"] = cache
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
@@ -220,7 +225,7 @@ def test_interrupted_saves_and_says_how_to_go_on(tmp_path, uninterrupted, number
     out = tmp_path / "a run"
     # Without periodic checkpoints: what is there afterwards was saved on the signal.
     argv = [*LONG[:-1], "1000", "--out", out]
-    process = start(*argv)
+    process = start(*argv, cache=jax.config.jax_compilation_cache_dir)
     errors = stop(process, out, 9, number)
     assert process.returncode == 128 + number
     assert "interrupted; the state is saved" in errors
@@ -288,7 +293,7 @@ sys.exit(run_main(lstm_vs_gru.main, "experiments.lstm_vs_gru", sys.argv[1:]))
 @pytest.mark.skipif(os.name != "posix", reason="needs limits on file sizes")
 def test_a_full_disk_ends_with_one_sentence(tmp_path):
     answer = subprocess.run(
-        [sys.executable, "-c", LIMITED, *LONG, "--out", str(tmp_path / "run")],
+        [sys.executable, "-c", LIMITED, *SMOKE, "--out", str(tmp_path / "run")],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -15,7 +15,10 @@ from seqgraph_jax.networks import CharLM, SequenceClassifier
 from seqgraph_jax.results import json_value
 from seqgraph_jax.tasks import baum_sweet
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [
+    pytest.mark.xdist_group("gradients"),  # programs are compiled once
+    pytest.mark.usefixtures("quick_compilation"),
+]
 
 
 def test_the_answer_is_settled_by_the_first_odd_block():

@@ -110,9 +110,10 @@ def random_model(layer, data, key, num_outputs=2, use_edges=True):
     return model, structure.unflatten(noisy)
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize("use_edges", [True, False])
-@pytest.mark.parametrize("layer", ["gcn", "gat", "gin"])
+@pytest.mark.parametrize(
+    "layer", ["gcn", pytest.param("gat", marks=pytest.mark.smoke), "gin"]
+)
 def test_a_batch_gives_what_its_graphs_give_alone(layer, use_edges, key):
     # Edges that reach another molecule, a readout over padding, index arrays that do
     # not belong to the edges (in the gradient, too), 0 / 0 where there is no edge.

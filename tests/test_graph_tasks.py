@@ -108,8 +108,7 @@ def test_inputs_are_normalised_and_sparse_where_the_features_are():
     chex.assert_tree_all_finite(empty.values)
 
 
-@pytest.mark.smoke
-@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("width", [1, pytest.param(2, marks=pytest.mark.smoke)])
 def test_a_task_for_each_seed_equals_runs_of_one(width):
     # A seed that gets its neighbour's split, in training or in the evaluation.
     splits = [sg.random_split(TASK.labels, s, 4, 10, 10) for s in (5, 6, 7)]

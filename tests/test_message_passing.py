@@ -11,7 +11,10 @@ from experiments import message_passing_measures as measures
 from experiments import message_passing_report as report
 from experiments.cli import run_main
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [
+    pytest.mark.xdist_group("message_passing"),  # programs are compiled once
+    pytest.mark.usefixtures("quick_compilation"),
+]
 
 SMOKE = ["--smoke", "--no-compilation-cache"]
 

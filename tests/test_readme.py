@@ -14,6 +14,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ROOT = Path(__file__).parents[1]
 RUN = "checkpoints/my-grimm"  # the run that the pages train, then go on with
+TEXT = ("train_text", "sample", "temperature", "export")  # of one model
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -34,13 +35,15 @@ def commands():
     return found
 
 
-def by_module():
-    """Commands, those of a module on one worker: its programs are compiled once."""
+def by_experiment():
+    """Commands, on the worker of their experiment's tests: it has compiled them."""
     for command, (module, _) in commands().items():
-        yield pytest.param(command, marks=pytest.mark.xdist_group(module))
+        name = module.removeprefix("experiments.")
+        group = "text" if name in TEXT else name
+        yield pytest.param(command, marks=pytest.mark.xdist_group(group))
 
 
-@pytest.mark.parametrize("command", list(by_module()))
+@pytest.mark.parametrize("command", list(by_experiment()))
 def test_commands_run(command, tmp_path, monkeypatch):
     module, argv = commands()[command]
     monkeypatch.chdir(tmp_path)

@@ -54,6 +54,13 @@ def test_interval_is_the_same_every_time_and_shifts_with_the_values():
     assert shifted == pytest.approx((low + 10, high + 10), abs=1e-3)
 
 
+def test_values_that_differ_by_rounding_have_an_interval():
+    # A division by their spread, 0 or nearly so.
+    for values in ([1, 1 - 1e-16, 1 + 2e-16], [3.0] * 4, [0.0, 0.0]):
+        low, high = statistics.bootstrap_interval(values)
+        assert min(values) == low <= high == max(values)
+
+
 def test_sign_flip_by_hand():
     # Of the 8 sign patterns of 1, 2, 4 only +++ and --- reach a sum of 7.
     assert statistics.sign_flip_test([1, 2, 4])[0] == 2 / 8

@@ -11,7 +11,10 @@ from experiments.cli import run_main
 from seqgraph_jax import checkpoints
 from seqgraph_jax.text_models import load_text_model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [
+    pytest.mark.xdist_group("text"),  # programs are compiled once
+    pytest.mark.usefixtures("quick_compilation"),
+]
 
 SMOKE = ["--smoke", "--no-compilation-cache"]
 TRAP = "<script>alert('x')</script> & <b>bold</b>\n"
