@@ -293,7 +293,7 @@ sys.exit(run_main(lstm_vs_gru.main, "experiments.lstm_vs_gru", sys.argv[1:]))
 @pytest.mark.skipif(os.name != "posix", reason="needs limits on file sizes")
 def test_a_full_disk_ends_with_one_sentence(tmp_path):
     answer = subprocess.run(
-        [sys.executable, "-c", LIMITED, *SMOKE, "--out", str(tmp_path / "run")],
+        [sys.executable, "-c", LIMITED, *LONG, "--out", str(tmp_path / "run")],
         cwd=ROOT,
         capture_output=True,
         text=True,
