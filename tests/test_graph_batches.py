@@ -20,6 +20,8 @@ from seqgraph_jax.graph_batches import (
 from seqgraph_jax.graph_splits import fold_splits, scaffold_split, shuffled_split
 from seqgraph_jax.tu_data import flat_graphs
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def small_graphs(seed=0, num_graphs=23, classes=True, most=9):
     """Random directed graphs; the first has one node and no edge, the second a loop."""
