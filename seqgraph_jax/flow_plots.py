@@ -49,8 +49,10 @@ def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure
             finish_axes(axes, BACK, label)
     grid[0, 0].legend(loc="lower left", frameon=False, fontsize="small", ncols=2)
     for p, share in enumerate((1e-20, 1e-10)):  # smaller ones would flatten the others
-        all_curves = [curves[p] for arms in rows.values() for curves in arms.values()]
-        highest = 3 * max(np.nanmax(curves) for curves in all_curves)
+        norms = np.concatenate(
+            [c[p].ravel() for arms in rows.values() for c in arms.values()]
+        )
+        highest = 3 * norms[np.isfinite(norms)].max(initial=1e-300)
         low, _ = grid[0, p].get_ylim()
         grid[0, p].set_ylim(max(low, share * highest), highest)
     return figure

@@ -22,8 +22,8 @@ collect_ignore = ["golden"]  # needs PyTorch
 def quick_compilation():
     """Most of the compiler's optimizations off, here and in processes started here.
 
-    For experiments at smoke size, whose programs compile for longer than they run. What
-    the same programs compute with all optimizations is for the package's own tests.
+    For tests whose programs compile for longer than they run, such as experiments at
+    smoke size. Those of cells, seeds, training and propagation keep all optimizations.
     """
     name = "jax_disable_most_optimizations"
     with pytest.MonkeyPatch.context() as patch:

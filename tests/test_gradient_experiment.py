@@ -13,6 +13,7 @@ from experiments import gradient_study as study
 from experiments import gradients, parts
 from experiments.cli import UsageError, run_main
 from seqgraph_jax.delay_tasks import Adding, Copy
+from seqgraph_jax.flow_plots import plot_flows
 from seqgraph_jax.proportions import share_interval
 
 pytestmark = [
@@ -98,6 +99,14 @@ def test_what_single_precision_takes_for_nothing_is_measured():
     assert (found[..., -1] < 1e-60).all()
     factors = study.growth(found)
     assert ((factors > 0.05) & (factors <= 0.1)).all()
+
+
+def test_a_seed_that_diverged_does_not_spoil_the_picture():
+    # Limits of an axis that are no numbers.
+    flow = np.array([[0.5, 0.25], [np.nan, np.nan], [np.inf, np.inf]])
+    figure = plot_flows({"trained": {"rnn": (flow, flow), "gru": (flow[1:2],) * 2}})
+    for axes in figure.axes:
+        np.testing.assert_allclose(axes.get_ylim()[1], 1.5)
 
 
 def test_growth_and_border_by_hand():
