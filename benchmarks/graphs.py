@@ -27,8 +27,8 @@ from torch_geometric.nn import GATConv, GCNConv  # noqa: E402
 
 import seqgraph_jax as sg  # noqa: E402
 from experiments import gcn_vs_gat  # noqa: E402
-from seqgraph_jax import training  # noqa: E402
-from seqgraph_jax.adjacency import index_edges  # noqa: E402
+from seqgraph_jax.graph.adjacency import index_edges  # noqa: E402
+from seqgraph_jax.training import loop as training  # noqa: E402
 
 EPOCHS = 20  # of a round
 RUN_EPOCHS = 200  # of a whole run

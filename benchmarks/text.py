@@ -24,7 +24,9 @@ import torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import seqgraph_jax as sg  # noqa: E402
-from seqgraph_jax import sampling, text, training  # noqa: E402
+from seqgraph_jax.text import corpus as text  # noqa: E402
+from seqgraph_jax.text import sampling  # noqa: E402
+from seqgraph_jax.training import loop as training  # noqa: E402
 
 V, E, H, LAYERS, B, T = 87, 64, 256, 2, 64, 30
 LENGTH = 200  # characters to sample

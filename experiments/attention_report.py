@@ -13,12 +13,13 @@ from matplotlib.lines import Line2D
 
 import seqgraph_jax as sg
 from experiments.runner import Arm
-from seqgraph_jax import reporting, statistics
-from seqgraph_jax.graph_data import NodeData
-from seqgraph_jax.graph_plots import draw_graph
-from seqgraph_jax.plots import COLOURS
-from seqgraph_jax.propagation import sum_at_receivers
-from seqgraph_jax.reporting import Section, Table
+from seqgraph_jax.data.records import NodeData
+from seqgraph_jax.graph.propagation import sum_at_receivers
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.pages import Section, Table
+from seqgraph_jax.reports.plots.curves import COLOURS
+from seqgraph_jax.reports.plots.graphs import draw_graph
 
 #: Neighbours that a drawn node has: few enough to see, enough to differ.
 FEWEST, MOST = 4, 9

@@ -99,7 +99,7 @@ def _sentence(framed: str) -> str:
 
 def choose_seeds(options: RunOptions, preset_seeds: Sequence[int]) -> tuple[int, ...]:
     """Seeds of a run: ``--seeds``, or ``--num-seeds`` with the reference's spacing."""
-    from seqgraph_jax.seeds import check_seeds
+    from seqgraph_jax.training.seeds import check_seeds
 
     if options.seeds and options.num_seeds is not None:
         raise UsageError("--seeds and --num-seeds cannot be given together")
@@ -115,7 +115,7 @@ def choose_seeds(options: RunOptions, preset_seeds: Sequence[int]) -> tuple[int,
 
 def choose_width(options: RunOptions, num_seeds: int) -> int:
     """Seeds per group that ``--seed-width`` stands for on this machine."""
-    from seqgraph_jax.lanes import resolve_width
+    from seqgraph_jax.training.lanes import resolve_width
 
     width = options.seed_width
     if width == "auto" and options.smoke:

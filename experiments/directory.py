@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cli import UsageError
-from seqgraph_jax import results
+from seqgraph_jax.reports import results
 
 DEFAULT_OUT = Path("checkpoints")
 

@@ -45,7 +45,8 @@ def main(argv: Sequence[str]) -> None:
     set_up_jax(config.compilation_cache)
 
     from experiments import text_report
-    from seqgraph_jax import checkpoints, text_models
+    from seqgraph_jax.text import models as text_models
+    from seqgraph_jax.training import checkpoints
 
     if config.out.exists():
         raise UsageError(f"{config.out} exists already")
@@ -80,7 +81,7 @@ def _judge(loaded: Any) -> Any:
     import jax
 
     from experiments import train_text
-    from seqgraph_jax import text
+    from seqgraph_jax.text import corpus as text
 
     names = train_text.Config.__dataclass_fields__.keys() - {"train", "run"}
     config = train_text.Config(**{name: loaded.config[name] for name in names})

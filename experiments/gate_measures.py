@@ -13,9 +13,9 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import lstm_vs_gru
-from seqgraph_jax.binary import binary_symbols
-from seqgraph_jax.gates import BOUNDS, Gates, lstm_gates, saturation
-from seqgraph_jax.text_models import TextModel
+from seqgraph_jax.analysis.gates import BOUNDS, Gates, lstm_gates, saturation
+from seqgraph_jax.tasks.binary import binary_symbols
+from seqgraph_jax.text.models import TextModel
 
 GATES = ("i", "f", "o", "g")
 NUM_BINS = 40

@@ -25,12 +25,12 @@ from experiments.gate_measures import (
     train_baum_sweet,
 )
 from experiments.sample import SHIPPED
-from seqgraph_jax import gate_plots
-from seqgraph_jax.binary import baum_sweet
-from seqgraph_jax.gates import NAMES
-from seqgraph_jax.plots import COLOURS
-from seqgraph_jax.reporting import Section, Table, percent, write_figure
-from seqgraph_jax.text_models import load_text_model
+from seqgraph_jax.analysis.gates import NAMES
+from seqgraph_jax.reports.pages import Section, Table, percent, write_figure
+from seqgraph_jax.reports.plots import gates as gate_plots
+from seqgraph_jax.reports.plots.curves import COLOURS
+from seqgraph_jax.tasks.binary import baum_sweet
+from seqgraph_jax.text.models import load_text_model
 
 NUM_UNITS = 4  # of every layer of the text model in the heat maps
 BOUNDS_SAID = (

@@ -134,8 +134,8 @@ def configure(argv: Sequence[str]) -> Config:
 
 def read_data(name: str) -> Any:
     """The data set's `NodeData`; raises `UsageError`."""
-    from seqgraph_jax import datasets
-    from seqgraph_jax.graph_data import NodeData
+    from seqgraph_jax.data import datasets
+    from seqgraph_jax.data.records import NodeData
 
     try:
         data = datasets.load(name)
@@ -156,7 +156,8 @@ def build_task(config: Config, data: Any, seeds: Sequence[int]) -> Any:
     import numpy as np
     import scipy.sparse
 
-    from seqgraph_jax.graph_tasks import NodeTask, Split, node_inputs, random_split
+    from seqgraph_jax.data.splits import Split, random_split
+    from seqgraph_jax.tasks.nodes import NodeTask, node_inputs
 
     if config.features == "own" and data.features is None:
         raise UsageError(f"{config.dataset} has no features: choose identity or degree")
@@ -188,8 +189,8 @@ def build_task(config: Config, data: Any, seeds: Sequence[int]) -> Any:
 def build_arm(config: Config, name: str, task: Any, num_classes: int) -> Any:
     """Network, task and training of one model; raises `UsageError`."""
     from experiments.runner import Arm
-    from seqgraph_jax.graph_networks import NodeClassifier
-    from seqgraph_jax.training import TrainConfig
+    from seqgraph_jax.graph.networks import NodeClassifier
+    from seqgraph_jax.training.loop import TrainConfig
 
     paper = PAPERS[name]
     given = {k: v for k, v in asdict(config).items() if k in paper and v is not None}

@@ -14,8 +14,7 @@ import numpy as np
 import optax
 
 import seqgraph_jax as sg
-from seqgraph_jax.delay_tasks import Adding, Copy
-from seqgraph_jax.gradients import (
+from seqgraph_jax.analysis.gradients import (
     RNNWeights,
     carry_jacobians,
     gradient_flow,
@@ -23,6 +22,7 @@ from seqgraph_jax.gradients import (
     rnn_loss,
     step_contributions,
 )
+from seqgraph_jax.tasks.delays import Adding, Copy
 
 SIZES = {"inputs": 6, "hidden": 16, "classes": 4}  # of the vanilla RNN
 

@@ -24,10 +24,12 @@ from experiments.gradient_tables import (
     radius_table,
 )
 from experiments.publishing import publish, writing_to
-from seqgraph_jax import flow_plots, reporting, results, statistics
-from seqgraph_jax.checkpoints import CheckpointError
-from seqgraph_jax.delay_tasks import DELAY_TASKS
-from seqgraph_jax.reporting import Section
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results, statistics
+from seqgraph_jax.reports.pages import Section
+from seqgraph_jax.reports.plots import flows as flow_plots
+from seqgraph_jax.tasks.delays import DELAY_TASKS
+from seqgraph_jax.training.checkpoints import CheckpointError
 
 
 def say(measured: Measured, config: Any) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 import seqgraph_jax as sg
 from experiments import gradient_measures as measures
 from experiments.runner import Arm
-from seqgraph_jax.delay_tasks import DELAY_TASKS, Delayed
+from seqgraph_jax.tasks.delays import DELAY_TASKS, Delayed
 
 SOLVED = 0.99  # share of right answers
 EVAL_SIZE = 128  # fixed sequences

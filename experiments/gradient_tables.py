@@ -9,10 +9,10 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments.gradient_study import EVAL_SIZE, SOLVED, Measured, growth
-from seqgraph_jax import statistics
-from seqgraph_jax.formulas import FORMULAS
-from seqgraph_jax.proportions import share_interval
-from seqgraph_jax.reporting import Table, number
+from seqgraph_jax.analysis.formulas import FORMULAS
+from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.pages import Table, number
+from seqgraph_jax.reports.statistics import share_interval
 
 INITIAL, TRAINED = "untrained", "trained"
 

@@ -31,7 +31,7 @@ from experiments.cli import (
     run_main,
     set_up_jax,
 )
-from seqgraph_jax.training import TrainConfig
+from seqgraph_jax.training.loop import TrainConfig
 
 MODULE = "experiments.lstm_vs_gru"
 SMOKE_TESTS = 1_000  # examples of each test set that a smoke run counts
@@ -120,7 +120,7 @@ def configure(argv: Sequence[str]) -> Config:
 def build(config: Config) -> tuple[Any, dict[str, Any]]:
     """The task and the model of each arm; raises `UsageError`."""
     import seqgraph_jax as sg
-    from seqgraph_jax import networks
+    from seqgraph_jax.recurrent import networks
 
     try:
         task = sg.tasks.TASKS[config.task](config.length)

@@ -20,9 +20,10 @@ from experiments.temperature import (
     WORDS,
     Config,
 )
-from seqgraph_jax import text, text_measures
-from seqgraph_jax.sampling import tempered
-from seqgraph_jax.text_models import TextModel
+from seqgraph_jax.text import corpus as text
+from seqgraph_jax.text import measures as text_measures
+from seqgraph_jax.text.models import TextModel
+from seqgraph_jax.text.sampling import tempered
 
 Measured = dict[str, np.ndarray]  # values [S] by label
 

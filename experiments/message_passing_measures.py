@@ -16,9 +16,9 @@ from jax import lax
 
 from experiments.message_passing import Config
 from seqgraph_jax import LAYERS
-from seqgraph_jax import receptive_fields as fields
-from seqgraph_jax.adjacency import index_graph
-from seqgraph_jax.graph_data import from_arrays, from_networkx
+from seqgraph_jax.analysis import receptive_fields as fields
+from seqgraph_jax.data.records import from_arrays, from_networkx
+from seqgraph_jax.graph.adjacency import index_graph
 
 #: Updates of the signal and layers on twins, at most.
 NEAR = 6

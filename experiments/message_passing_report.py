@@ -34,9 +34,10 @@ from experiments.message_passing_tables import (
     twin_table,
 )
 from experiments.publishing import publish, writing_to
-from seqgraph_jax import receptive_fields as fields
-from seqgraph_jax import reporting, results, statistics
-from seqgraph_jax.reporting import Section
+from seqgraph_jax.analysis import receptive_fields as fields
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results, statistics
+from seqgraph_jax.reports.pages import Section
 
 
 def signal_verdicts(measured: Measured, first: int | None) -> list[str]:

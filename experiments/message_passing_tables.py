@@ -23,10 +23,11 @@ from experiments.message_passing_measures import (
     Smoothing,
     graph_of,
 )
-from seqgraph_jax import graph_plots, statistics
-from seqgraph_jax import receptive_fields as fields
-from seqgraph_jax.plots import COLOURS
-from seqgraph_jax.reporting import Table, number
+from seqgraph_jax.analysis import receptive_fields as fields
+from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.pages import Table, number
+from seqgraph_jax.reports.plots import graphs as graph_plots
+from seqgraph_jax.reports.plots.curves import COLOURS
 
 #: Smaller separations are rounding: 2**-53 is 1e-16.
 ROUNDING = 1e-12

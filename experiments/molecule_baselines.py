@@ -12,8 +12,8 @@ import numpy as np
 import scipy.optimize
 import scipy.special
 
-from seqgraph_jax.graph_data import GraphData
-from seqgraph_jax.graph_tasks import Split
+from seqgraph_jax.data.records import GraphData
+from seqgraph_jax.data.splits import Split
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 import seqgraph_jax as sg
 from experiments.molecule_study import Reached, Study
 from experiments.runner import Arm
-from seqgraph_jax import class_plots, plots
+from seqgraph_jax.reports.plots import classes as class_plots
+from seqgraph_jax.reports.plots import curves as plots
 
 
 def figures(

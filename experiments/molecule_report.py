@@ -13,10 +13,11 @@ from experiments.directory import Directory
 from experiments.molecule_study import Reached, Study, judge, judge_baselines
 from experiments.publishing import publish, writing_to
 from experiments.runner import Arm
-from seqgraph_jax import reporting, results, statistics
-from seqgraph_jax.graph_batches import GraphTask
-from seqgraph_jax.reporting import Section, Table, number
-from seqgraph_jax.results import Comparisons
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results, statistics
+from seqgraph_jax.reports.pages import Section, Table, number
+from seqgraph_jax.reports.results import Comparisons
+from seqgraph_jax.tasks.graphs import GraphTask
 
 #: Results of others: who, value, and the protocol that it was had by.
 PUBLISHED = {

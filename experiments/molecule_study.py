@@ -8,10 +8,10 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments.molecule_baselines import fit_baselines, measure
-from seqgraph_jax.graph_data import GraphData
-from seqgraph_jax.graph_tasks import Split
-from seqgraph_jax.reporting import number
-from seqgraph_jax.tu_data import flat_graphs
+from seqgraph_jax.data.arrays import flat_graphs
+from seqgraph_jax.data.records import GraphData
+from seqgraph_jax.data.splits import Split
+from seqgraph_jax.reports.pages import number
 
 
 class Study(NamedTuple):

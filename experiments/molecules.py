@@ -108,8 +108,8 @@ def configure(argv: Sequence[str]) -> Config:
 def read_data(name: str, smoke: bool) -> Any:
     """The data set's `GraphData`, drawn for a smoke run; raises `UsageError`."""
     from experiments.molecule_study import draw_molecules
-    from seqgraph_jax import datasets
-    from seqgraph_jax.graph_data import GraphData
+    from seqgraph_jax.data import datasets
+    from seqgraph_jax.data.records import GraphData
 
     if smoke and name in ("mutag", "esol"):
         return draw_molecules(classes=name == "mutag")
@@ -131,7 +131,7 @@ def draw_splits(config: Config, data: Any, seeds: Sequence[int]) -> tuple[str, l
 
     Raises `UsageError` for a kind that the data cannot have.
     """
-    from seqgraph_jax import graph_splits
+    from seqgraph_jax.data import splits as graph_splits
 
     kind = config.split
     if kind == "auto":
@@ -165,8 +165,8 @@ def draw_splits(config: Config, data: Any, seeds: Sequence[int]) -> tuple[str, l
 def build_arm(config: Config, name: str, task: Any, per_epoch: int) -> Any:
     """Network, task and training of one model; raises `UsageError`."""
     from experiments.runner import Arm
-    from seqgraph_jax.graph_networks import GraphClassifier
-    from seqgraph_jax.training import TrainConfig
+    from seqgraph_jax.graph.networks import GraphClassifier
+    from seqgraph_jax.training.loop import TrainConfig
 
     first = task[0] if isinstance(task, list) else task
     given = {k: v for k, v in asdict(config).items() if k in CLASSES and v is not None}
@@ -208,8 +208,8 @@ def main(argv: Sequence[str]) -> None:
     from functools import partial
 
     from experiments import directory, molecule_report, molecule_study, parts, runner
-    from seqgraph_jax import results
-    from seqgraph_jax.graph_batches import make_tasks
+    from seqgraph_jax.reports import results
+    from seqgraph_jax.tasks.graphs import make_tasks
 
     preset = range(0, 500 * (2 if config.run.smoke else 10), 500)
     seeds = choose_seeds(config.run, preset)

@@ -12,9 +12,11 @@ from experiments.cli import START
 from experiments.directory import Directory
 from experiments.publishing import publish, writing_to
 from experiments.runner import Arm
-from seqgraph_jax import class_plots, reporting, results, statistics
-from seqgraph_jax.graph_data import NodeData
-from seqgraph_jax.reporting import Section, Table, number
+from seqgraph_jax.data.records import NodeData
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results, statistics
+from seqgraph_jax.reports.pages import Section, Table, number
+from seqgraph_jax.reports.plots import classes as class_plots
 
 Published = Mapping[str, tuple[str, float, float | None]]
 CHOSEN = ("test_accuracy", "val_accuracy", "test_loss", "best_update")

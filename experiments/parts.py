@@ -5,7 +5,7 @@ from typing import Any
 
 import seqgraph_jax as sg
 from experiments.cli import UsageError
-from seqgraph_jax import results
+from seqgraph_jax.reports import results
 
 
 def number_runs(seeds: Sequence[int], num_parts: int) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ from rich.console import Console
 from experiments.cli import UsageError
 from experiments.directory import Directory
 from experiments.runner import rich_table
-from seqgraph_jax import reporting, results
-from seqgraph_jax.reporting import Table
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results
+from seqgraph_jax.reports.pages import Table
 
 
 @contextlib.contextmanager

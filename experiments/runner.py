@@ -28,9 +28,11 @@ from rich.table import Table
 import seqgraph_jax as sg
 from experiments.cli import START, Interrupted, UsageError
 from experiments.directory import Directory
-from seqgraph_jax import checkpoints, reporting, results
-from seqgraph_jax.lanes import seed_devices
-from seqgraph_jax.seeds import abstract_state, iterate_seeds
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results
+from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training.lanes import seed_devices
+from seqgraph_jax.training.seeds import abstract_state, iterate_seeds
 
 
 class Arm(NamedTuple):

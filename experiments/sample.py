@@ -122,9 +122,9 @@ def main(argv: Sequence[str]) -> None:
     set_up_jax(config.compilation_cache)
 
     from experiments import writing
-    from seqgraph_jax.checkpoints import CheckpointError
-    from seqgraph_jax.text import TextError
-    from seqgraph_jax.text_models import load_text_model
+    from seqgraph_jax.text.corpus import TextError
+    from seqgraph_jax.text.models import load_text_model
+    from seqgraph_jax.training.checkpoints import CheckpointError
 
     try:
         loaded = load_text_model(config.checkpoint, config.step)

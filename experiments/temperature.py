@@ -99,9 +99,9 @@ def main(argv: Sequence[str]) -> None:
     set_up_jax(config.compilation_cache)
 
     from experiments import directory, measuring, writing
-    from seqgraph_jax import checkpoints
-    from seqgraph_jax.networks import num_params
-    from seqgraph_jax.text_models import load_text_model
+    from seqgraph_jax.text.models import load_text_model
+    from seqgraph_jax.training import checkpoints
+    from seqgraph_jax.training.loop import num_params
 
     try:
         loaded = load_text_model(config.checkpoint)
@@ -132,7 +132,7 @@ def _verdicts(
 
     Values are ``[S]`` by label.
     """
-    from seqgraph_jax import statistics
+    from seqgraph_jax.reports import statistics
 
     first, last = min(by_step), max(by_step)
     careful, plain = max(by_tau, key=lambda t: (t == 2, t)), 1.0
@@ -174,8 +174,8 @@ def _verdicts(
 
 
 def _table(by: Mapping[Any, Mapping[str, np.ndarray]], unit: str) -> Any:
-    from seqgraph_jax import statistics
-    from seqgraph_jax.reporting import Table
+    from seqgraph_jax.reports import statistics
+    from seqgraph_jax.reports.pages import Table
 
     labels = list(next(iter(by.values())))
     rows = []
@@ -205,8 +205,10 @@ def _finish(
     setup_s: float,
 ) -> None:
     """Write the report, and print its sentences; raises `UsageError`."""
-    from seqgraph_jax import plots, reporting, results, statistics
-    from seqgraph_jax.reporting import Section
+    from seqgraph_jax.reports import pages as reporting
+    from seqgraph_jax.reports import results, statistics
+    from seqgraph_jax.reports.pages import Section
+    from seqgraph_jax.reports.plots import curves as plots
 
     verdicts, pairs = _verdicts(by_tau, by_step)
     arms = {

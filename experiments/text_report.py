@@ -15,9 +15,12 @@ from experiments import writing
 from experiments.cli import START, UsageError
 from experiments.directory import Directory
 from experiments.runner import rich_table
-from seqgraph_jax import checkpoints, reporting, results, sampling, statistics
-from seqgraph_jax.reporting import Section, Table
-from seqgraph_jax.text_models import TextModel, load_text_model
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results, statistics
+from seqgraph_jax.reports.pages import Section, Table
+from seqgraph_jax.text import sampling
+from seqgraph_jax.text.models import TextModel, load_text_model
+from seqgraph_jax.training import checkpoints
 
 #: Rows of the results table: label, metric, whether it is a share.
 ROWS = (
@@ -182,7 +185,7 @@ def finish(
         }
         record = results.results(experiment, settings, runs, [], timing)
 
-        from seqgraph_jax import plots
+        from seqgraph_jax.reports.plots import curves as plots
 
         reported = 0.64 if settings["corpus"] == "grimm" else None
         svg = reporting.write_figure(path, plots.plot_text(run, held_out, reported))

@@ -33,7 +33,7 @@ from experiments.cli import (
     run_main,
     set_up_jax,
 )
-from seqgraph_jax.training import TrainConfig
+from seqgraph_jax.training.loop import TrainConfig
 
 MODULE = "experiments.train_text"
 
@@ -91,7 +91,8 @@ def configure(argv: Sequence[str]) -> Config:
 
 def read_corpus(config: Config) -> str:
     """The text that ``--corpus`` names; raises `UsageError`."""
-    from seqgraph_jax import datasets, text
+    from seqgraph_jax.data import datasets
+    from seqgraph_jax.text import corpus as text
 
     try:
         if config.corpus == "pydoc":
@@ -115,7 +116,8 @@ def read_corpus(config: Config) -> str:
 
 def build(config: Config, corpus: str) -> tuple[Any, Any, Any]:
     """Vocabulary, task and model; raises `UsageError`."""
-    from seqgraph_jax import text, text_models
+    from seqgraph_jax.text import corpus as text
+    from seqgraph_jax.text import models as text_models
 
     try:
         vocabulary = text.Vocabulary.of(corpus)

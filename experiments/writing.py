@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqgraph_jax import checkpoints, sampling
-from seqgraph_jax.text_models import TextModel
+from seqgraph_jax.text import sampling
+from seqgraph_jax.text.models import TextModel
+from seqgraph_jax.training import checkpoints
 
 #: Updates after which the reference looks at what is written; these checkpoints stay.
 KEEP_STEPS = (100, 400, 1000, 3000, 6000, 9000)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.steps import HiddenCarry, LSTMCarry
+from seqgraph_jax.recurrent.steps import HiddenCarry, LSTMCarry
 
 from .equations import EQUATIONS, NUM_PARAMS
 

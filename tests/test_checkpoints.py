@@ -10,8 +10,8 @@ import chex
 import numpy as np
 import pytest
 
-from seqgraph_jax import checkpoints
-from seqgraph_jax.checkpoints import CheckpointError
+from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training.checkpoints import CheckpointError
 
 
 class State(NamedTuple):

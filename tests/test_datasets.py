@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from seqgraph_jax import datasets, molecule_data, planetoid
-from seqgraph_jax.graph_data import DataError, from_arrays
+from seqgraph_jax.data import datasets, planetoid
+from seqgraph_jax.data import molecules as molecule_data
+from seqgraph_jax.data.records import DataError, from_arrays
 from tests.test_graph_data import same, write
 
 DATA = os.environ.get("SEQGRAPH_DATA")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqgraph_jax.delay_tasks import TOLERANCE, Adding, Copy, Delayed, adding_metrics
+from seqgraph_jax.tasks.delays import TOLERANCE, Adding, Copy, Delayed, adding_metrics
 
 
 @pytest.mark.smoke

@@ -17,7 +17,7 @@ import pytest
 from experiments import __main__ as listing
 from experiments import lstm_vs_gru
 from experiments.cli import preset_of, resume_command, run_main
-from seqgraph_jax import checkpoints
+from seqgraph_jax.training import checkpoints
 
 pytestmark = [
     pytest.mark.xdist_group("lstm_vs_gru"),  # programs are compiled once

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.formulas import FORMULAS
+from seqgraph_jax.analysis.formulas import FORMULAS
 
 from .equations import NUM_PARAMS
 

@@ -10,10 +10,11 @@ import pytest
 from experiments import gate_report as report
 from experiments.directory import Directory
 from experiments.gate_measures import NUMBER, answers, layer_gates, most_varied
-from seqgraph_jax.gates import Gates
-from seqgraph_jax.networks import CharLM, SequenceClassifier
-from seqgraph_jax.results import json_value
-from seqgraph_jax.tasks import baum_sweet
+from seqgraph_jax.analysis.gates import Gates
+from seqgraph_jax.recurrent.networks import SequenceClassifier
+from seqgraph_jax.reports.results import json_value
+from seqgraph_jax.tasks.binary import baum_sweet
+from seqgraph_jax.text.networks import CharLM
 
 pytestmark = [
     pytest.mark.xdist_group("gradients"),  # programs are compiled once

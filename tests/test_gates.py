@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.gates import BOUNDS, lstm_gates, saturation
-from seqgraph_jax.steps import LSTMCarry
+from seqgraph_jax.analysis.gates import BOUNDS, lstm_gates, saturation
+from seqgraph_jax.recurrent.steps import LSTMCarry
 
 from .equations import gates as split
 from .equations import sigmoid, unpack

@@ -149,7 +149,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
 
 
 def test_without_data_and_network_it_says_what_to_do(tmp_path, capsys, monkeypatch):
-    from seqgraph_jax import datasets
+    from seqgraph_jax.data import datasets
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("SEQGRAPH_DATA", raising=False)

@@ -12,9 +12,9 @@ from experiments import gradient_measures as measures
 from experiments import gradient_study as study
 from experiments import gradients, parts
 from experiments.cli import UsageError, run_main
-from seqgraph_jax.delay_tasks import Adding, Copy
-from seqgraph_jax.flow_plots import plot_flows
-from seqgraph_jax.proportions import share_interval
+from seqgraph_jax.reports.plots.flows import plot_flows
+from seqgraph_jax.reports.statistics import share_interval
+from seqgraph_jax.tasks.delays import Adding, Copy
 
 pytestmark = [
     pytest.mark.xdist_group("gradients"),  # programs are compiled once

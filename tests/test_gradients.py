@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.gradients import (
+from seqgraph_jax.analysis.gradients import (
     RNNWeights,
     carry_jacobians,
     gradient_flow,

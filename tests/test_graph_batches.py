@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax import training
-from seqgraph_jax.graph_batches import (
+from seqgraph_jax.data.arrays import flat_graphs
+from seqgraph_jax.data.splits import fold_splits, scaffold_split, shuffled_split
+from seqgraph_jax.tasks.graphs import (
     Slots,
     batch_slots,
     draw_sorted,
     gather_graphs,
     make_tasks,
 )
-from seqgraph_jax.graph_splits import fold_splits, scaffold_split, shuffled_split
-from seqgraph_jax.tu_data import flat_graphs
+from seqgraph_jax.training import loop as training
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

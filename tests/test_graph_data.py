@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from seqgraph_jax import datasets
-from seqgraph_jax.graph_data import DataError, GraphData, NodeData, from_arrays
-from seqgraph_jax.tu_data import flat_graphs
+from seqgraph_jax.data import datasets
+from seqgraph_jax.data.arrays import flat_graphs
+from seqgraph_jax.data.records import DataError, GraphData, NodeData, from_arrays
 
 
 def same(a, b):

@@ -11,9 +11,9 @@ import pytest
 import scipy.sparse
 
 import seqgraph_jax as sg
-from seqgraph_jax import training
-from seqgraph_jax.graph_tasks import NodeTargets, node_metrics
-from seqgraph_jax.train_config import optimizer
+from seqgraph_jax.tasks.nodes import NodeTargets, node_metrics
+from seqgraph_jax.training import loop as training
+from seqgraph_jax.training.config import optimizer
 
 from .graph_cases import RECEIVERS, SENDERS, random_graph
 from .test_training import assert_same_bits
@@ -131,7 +131,7 @@ def test_tasks_that_do_not_fit_the_seeds_are_refused():
 
 def test_what_tasks_share_is_on_a_device_once():
     # The graph copied for every seed.
-    from seqgraph_jax.seeds import _shared_and_own
+    from seqgraph_jax.training.seeds import _shared_and_own
 
     tasks = TASK.with_splits(
         [sg.random_split(TASK.labels, s, 4, 10, 10) for s in (1, 2)]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.adjacency import plain_edges
-from seqgraph_jax.attention import edge_softmax
-from seqgraph_jax.graph_networks import NodeLinear
-from seqgraph_jax.propagation import propagate
+from seqgraph_jax.graph.adjacency import plain_edges
+from seqgraph_jax.graph.attention import edge_softmax
+from seqgraph_jax.graph.networks import NodeLinear
+from seqgraph_jax.graph.propagation import propagate
 
 from . import graph_cases
 from .graph_cases import N, padded, random_graph

@@ -15,8 +15,8 @@ from experiments.molecule_baselines import (
     fit_ridge,
     measure,
 )
-from seqgraph_jax import datasets
-from seqgraph_jax.graph_splits import fold_splits, scaffold_split, shuffled_split
+from seqgraph_jax.data import datasets
+from seqgraph_jax.data.splits import fold_splits, scaffold_split, shuffled_split
 
 pytestmark = [
     pytest.mark.xdist_group("molecules"),  # programs are compiled once

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqgraph_jax import propagation
-from seqgraph_jax.adjacency import index_edges, index_graph, plain_edges
-from seqgraph_jax.features import Linear, NodeDropout, SparseFeatures
+from seqgraph_jax.graph import propagation
+from seqgraph_jax.graph.adjacency import index_edges, index_graph, plain_edges
+from seqgraph_jax.graph.features import Linear, NodeDropout, SparseFeatures
 
 from .graph_cases import random_graph
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax import graph_plots
-from seqgraph_jax import receptive_fields as fields
-from seqgraph_jax.graph_data import from_arrays
-from seqgraph_jax.graph_networks import LAYERS, GraphLayers
+from seqgraph_jax.analysis import receptive_fields as fields
+from seqgraph_jax.data.records import from_arrays
+from seqgraph_jax.graph.networks import LAYERS, GraphLayers
+from seqgraph_jax.reports.plots import graphs as graph_plots
 
 from .graph_cases import F, N, convolution, random_graph
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax import reporting, results
+from seqgraph_jax.reports import pages as reporting
+from seqgraph_jax.reports import results
 
 from .test_seeds import made_run
 
@@ -125,7 +126,7 @@ def test_summary_says_of_how_many_seeds_a_mean_is(runs):
 
 
 def test_a_plot_shows_every_seed(runs):
-    from seqgraph_jax import plots
+    from seqgraph_jax.reports.plots import curves as plots
 
     figure = plots.plot_runs(runs, baseline_accuracy=0.5)
     loss, accuracy, convergence = figure.axes
@@ -145,7 +146,7 @@ def test_a_geometric_mean_ends_where_a_seed_is_0():
     # A mean of the other seeds, which would rise there; a missing seed taken for 0.
     from matplotlib.figure import Figure
 
-    from seqgraph_jax import plots
+    from seqgraph_jax.reports.plots import curves as plots
 
     axes = Figure().subplots()
     curves = np.array([[1.0, 0.01, 0.0], [4.0, 1.0, 1.0], [np.nan] * 3])

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from seqgraph_jax import sampling
-from seqgraph_jax.networks import CharLM
+from seqgraph_jax.text import sampling
+from seqgraph_jax.text.networks import CharLM
 
 V = 5
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax import training
-from seqgraph_jax.lanes import join_lanes, map_seeds, seed_devices, split_lanes
-from seqgraph_jax.seeds import abstract_state, iterate_seeds
+from seqgraph_jax.training import loop as training
+from seqgraph_jax.training.lanes import join_lanes, map_seeds, seed_devices, split_lanes
+from seqgraph_jax.training.seeds import abstract_state, iterate_seeds
 
 from .test_training import CONFIG, MODEL, TASK, assert_same_bits
 

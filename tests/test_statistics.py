@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from seqgraph_jax import statistics
-from seqgraph_jax.statistics import compare
+from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.statistics import compare
 
 NAN = float("nan")
 differences = st.lists(

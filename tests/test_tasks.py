@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seqgraph_jax import tasks
-from seqgraph_jax.binary import baum_sweet_ones, binary_symbols
+from seqgraph_jax.tasks import toy as tasks
+from seqgraph_jax.tasks.binary import baum_sweet_ones, binary_symbols
 
 # OEIS A086747, a(0) to a(48).
 A086747 = "1101100101001001100100000100100101001001000000001"

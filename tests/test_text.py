@@ -12,9 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seqgraph_jax as sg
-from seqgraph_jax import checkpoints, datasets, text, text_measures, training
-from seqgraph_jax.networks import CharLM
-from seqgraph_jax.text import TextError, Vocabulary
+from seqgraph_jax.data import datasets
+from seqgraph_jax.text import corpus as text
+from seqgraph_jax.text import measures as text_measures
+from seqgraph_jax.text.corpus import TextError, Vocabulary
+from seqgraph_jax.text.networks import CharLM
+from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training import loop as training
 
 needs_data = pytest.mark.skipif(
     not os.environ.get("SEQGRAPH_DATA"), reason="SEQGRAPH_DATA is not set"

@@ -8,8 +8,8 @@ import pytest
 
 from experiments import export, sample, temperature, train_text
 from experiments.cli import run_main
-from seqgraph_jax import checkpoints
-from seqgraph_jax.text_models import load_text_model
+from seqgraph_jax.text.models import load_text_model
+from seqgraph_jax.training import checkpoints
 
 pytestmark = [
     pytest.mark.xdist_group("text"),  # programs are compiled once

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqgraph_jax import torch_weights
-from seqgraph_jax.cells import LSTMCell
-from seqgraph_jax.networks import CharLM
-from seqgraph_jax.recurrent import scan_steps
+from seqgraph_jax.recurrent import torch_weights
+from seqgraph_jax.recurrent.cells import LSTMCell
+from seqgraph_jax.recurrent.layers import scan_steps
+from seqgraph_jax.text.networks import CharLM
 
 GOLDEN = Path(__file__).parent / "golden" / "torch_cells.npz"
 

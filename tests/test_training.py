@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax import training
-from seqgraph_jax.tasks import Batch, classification_metrics
+from seqgraph_jax.tasks.classification import Batch, classification_metrics
+from seqgraph_jax.training import loop as training
 
 
 @jax.tree_util.register_static

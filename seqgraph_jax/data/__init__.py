@@ -1,0 +1,5 @@
+"""Real data and graphs of the user: found, downloaded, checked, split."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

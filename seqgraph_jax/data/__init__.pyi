@@ -1,0 +1,12 @@
+from . import datasets as datasets
+from .files import from_csv as from_csv
+from .records import DataError as DataError
+from .records import GraphData as GraphData
+from .records import NodeData as NodeData
+from .records import from_arrays as from_arrays
+from .records import from_networkx as from_networkx
+from .splits import Split as Split
+from .splits import fold_splits as fold_splits
+from .splits import random_split as random_split
+from .splits import scaffold_split as scaffold_split
+from .splits import shuffled_split as shuffled_split

@@ -1,0 +1,301 @@
+"""Real data: found on this machine or downloaded, and always checked.
+
+`find` and `load` look in ``$SEQGRAPH_DATA/NAME/``, then in the user's cache, then
+download from the public origin; a file counts only if its SHA-256 is the known one.
+"""
+
+import contextlib
+import hashlib
+import os
+import stat
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+
+from seqgraph_jax.data import molecules, planetoid, tu
+from seqgraph_jax.data.arrays import read_npz, write_npz
+from seqgraph_jax.data.files import from_csv
+from seqgraph_jax.data.records import DataError, GraphData, NodeData, from_networkx
+from seqgraph_jax.data.records import from_arrays as from_arrays  # also found here
+
+MAX_UNPACKED = 2**31  # bytes
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A file, its SHA-256, and where it can be downloaded, the first choice first."""
+
+    filename: str
+    sha256: str
+    urls: tuple[str, ...] = ()
+
+
+Convert = Callable[[list[Path]], dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set of graphs: the ``.npz`` kept of it, and the files it is made from."""
+
+    npz: Origin  # its SHA-256 is that in $SEQGRAPH_DATA
+    raw: tuple[Origin, ...]
+    arrays: Convert
+
+
+def _source(npz: str, sha256: str, files: Mapping[str, str], arrays: Convert) -> Source:
+    raw = (
+        Origin(url.rpartition("/")[2], known, (url,)) for url, known in files.items()
+    )
+    return Source(Origin(npz, sha256), tuple(raw), arrays)
+
+
+_UVADLC = (
+    "https://raw.githubusercontent.com/uvadlc/uvadlc_practicals_2020/"
+    "2023a19bd45101086cb8fccb67e1095a296d1dc1/assignment_2/2_recurrentnns_gnns/code/"
+)
+
+#: Project Gutenberg edits its books now and then; the second address keeps the edition
+#: that the known SHA-256 belongs to.
+ORIGINS = {
+    "grimm": Origin(
+        "book_EN_grimms_fairy_tails.txt",
+        "e6439bd511820742e842e21b75e89b394d3809eec82ca56b506c39ff39d4a7d6",
+        (
+            "https://www.gutenberg.org/cache/epub/2591/pg2591.txt",
+            f"{_UVADLC}Part%202/assets/book_EN_grimms_fairy_tails.txt",
+        ),
+    ),
+}
+
+SOURCES = {
+    "cora": _source(
+        "cora.npz",
+        "b946ce134799f34d70ff8958867ef2809dba5bcaffa04640fbd45738214c3394",
+        planetoid.CORA_FILES,
+        planetoid.raw_arrays,
+    ),
+    "citeseer": _source(
+        "citeseer.npz", "", planetoid.CITESEER_FILES, planetoid.raw_arrays
+    ),
+    "lastfm_asia": _source(
+        "lastfm_asia.npz",
+        "28b4cad32a2829effad3fd2152ba233b0265b871fa163c7677c6f118747d33ec",
+        planetoid.LASTFM_FILES,
+        planetoid.lastfm_arrays,
+    ),
+    "mutag": _source(
+        "mutag.npz",
+        "bcaca9fa928043bc5d32723cc745b30180a689fa2301b025ef1497962a55583d",
+        molecules.MUTAG_FILES,
+        molecules.mutag_arrays,
+    ),
+    "esol": _source(
+        "esol_graphs.npz",
+        "664843eccae2b6e51165f0cc8254f5f49364670ae7e92bc82ba37f762833a4e5",
+        molecules.ESOL_FILES,
+        molecules.esol_arrays,
+    ),
+}
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept: ``$XDG_CACHE_HOME`` or ``~/.cache``, and below."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "seqgraph_jax" / "data"
+
+
+def find(name: str) -> Path:
+    """Path of a text's file; downloads it if it is not on this machine.
+
+    Raises `DataError` for an unknown name, for a file with another content than the
+    known one, and if it is nowhere and cannot be downloaded.
+    """
+    if name not in ORIGINS:
+        raise DataError(f"data set {name!r} is unknown: choose {', '.join(ORIGINS)}")
+    return _files(name, [ORIGINS[name]])[0]
+
+
+def load(name: str | Path, *, undirected: bool = False) -> NodeData | GraphData:
+    """A data set by its name, or one of yours by its path.
+
+    Names: karate, cora, citeseer, lastfm_asia are `NodeData`; mutag and esol are
+    `GraphData`. Raw files become an ``.npz`` in the cache, once. Where mutag has to be
+    downloaded it comes without labels of edges and folds, and esol needs rdkit.
+
+    A path is a folder with ``edges.csv`` and perhaps ``nodes.csv`` (see `from_csv`, for
+    ``undirected`` too), in the TU format or of Planetoid's files, a ``.zip`` or
+    ``.tar.gz`` of such a folder, or an ``.npz`` as in the cache.
+    Raises `DataError` that says what is wrong and what to do.
+
+    >>> data = load("karate")
+    >>> data.num_nodes, data.num_edges, data.class_names
+    (34, 156, ('Mr. Hi', 'Officer'))
+    """
+    if name == "karate":
+        try:
+            import networkx
+        except ImportError as error:
+            raise DataError("karate needs networkx: pip install networkx") from error
+        graph = networkx.karate_club_graph()
+        return from_networkx(graph, label="club", name="karate")
+    if isinstance(name, str) and name in SOURCES:
+        return _load_named(name, SOURCES[name])
+    path = Path(name)
+    if path.is_dir():
+        return _load_folder(path, undirected)
+    if path.is_file() and path.suffix == ".npz":
+        name = path.stem.removesuffix("_graphs")
+        return _record(read_npz(path), name, path)
+    if path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
+        with tempfile.TemporaryDirectory() as folder:
+            unpack(path, Path(folder))
+            inside = [p for p in sorted(Path(folder).rglob("*")) if p.is_dir()]
+            return _load_folder(Path(folder), undirected, inside, path)
+    raise DataError(
+        f"{str(name)!r} is neither one of karate, {', '.join(SOURCES)} nor the path of "
+        "a folder, an archive or an .npz file"
+    )
+
+
+def _load_named(name: str, source: Source) -> NodeData | GraphData:
+    if path := _located(name, source.npz, os.environ.get("SEQGRAPH_DATA")):
+        return _record(read_npz(path), name, path)
+    cached = cache_directory() / name / source.npz.filename
+    if cached.is_file():
+        with contextlib.suppress(DataError):  # damaged: it is converted again
+            return _record(read_npz(cached), name, cached)
+    arrays = source.arrays(_files(name, source.raw))
+    with contextlib.suppress(OSError):  # a cache that cannot be written
+        write_npz(cached, arrays)
+    return _record(arrays, name, cached)
+
+
+def _record(
+    arrays: Mapping[str, np.ndarray], name: str, path: Path
+) -> NodeData | GraphData:
+    """The record that the arrays' names ask for."""
+    try:
+        if "atom_feat" in arrays:
+            return molecules.esol(arrays, name)
+        if "node_label" in arrays:
+            return molecules.mutag(arrays, name)
+        return planetoid.node_data(arrays, name)
+    except KeyError as error:
+        raise DataError(f"{path} has no array {error}") from error
+    except (ArithmeticError, IndexError, TypeError, ValueError) as error:
+        raise DataError(f"the arrays of {path} do not fit: {error}") from error
+
+
+def _load_folder(
+    folder: Path,
+    undirected: bool,
+    others: Sequence[Path] = (),
+    archive: Path | None = None,
+) -> NodeData | GraphData:
+    """The data set in a folder, or in the first of some others."""
+    shown = archive or folder
+    for place in (folder, *others):
+        if (place / "edges.csv").is_file():
+            nodes = place / "nodes.csv"
+            return from_csv(
+                place / "edges.csv",
+                nodes if nodes.is_file() else None,
+                undirected=undirected,
+                name=shown.resolve().name.partition(".")[0],
+            )
+        planetoids = [f.name[4:-2] for f in place.glob("ind.*.x")]
+        names = tu.tu_names(place) + planetoids
+        if len(names) > 1:
+            raise DataError(f"{shown} has several data sets: {', '.join(names)}")
+        if planetoids:
+            parts = [place / f"ind.{names[0]}.{part}" for part in planetoid.PARTS]
+            return _record(planetoid.raw_arrays(parts), names[0], place)
+        if names:
+            return tu.read_tu(place, names[0])
+    raise DataError(
+        f"{shown} has no data set: it needs edges.csv, NAME_A.txt (TU format) or "
+        "ind.NAME.x (Planetoid)"
+    )
+
+
+def _located(name: str, origin: Origin, *folders: str | Path | None) -> Path | None:
+    """The file in the first of the folders that has it, its SHA-256 checked."""
+    for folder in folders:
+        path = Path(folder or "") / name / origin.filename
+        if folder and origin.sha256 and path.is_file():
+            if hashlib.sha256(path.read_bytes()).hexdigest() != origin.sha256:
+                raise DataError(
+                    f"{path} is not the known file (its SHA-256 differs): remove it, "
+                    "and it is downloaded again"
+                )
+            return path
+    return None
+
+
+def _files(name: str, origins: Sequence[Origin]) -> list[Path]:
+    """The files of a data set, found or downloaded into the cache."""
+    import pooch
+
+    pooch.get_logger().setLevel("ERROR")
+    places = (os.environ.get("SEQGRAPH_DATA"), cache_directory())
+    found = {origin.filename: _located(name, origin, *places) for origin in origins}
+    folder = cache_directory() / name
+    for origin in origins:
+        if found[origin.filename]:
+            continue
+        for url in origin.urls:
+            # another content, or no network (requests)
+            with contextlib.suppress(ValueError, OSError):
+                pooch.retrieve(url, f"sha256:{origin.sha256}", origin.filename, folder)
+                found[origin.filename] = folder / origin.filename
+                break
+        else:
+            missing = [file for file, path in found.items() if path is None]
+            raise DataError(
+                f"{name} is not on this machine and cannot be downloaded from "
+                f"{' or '.join(origin.urls)}: put {', '.join(missing)} into "
+                f"{folder}, or set SEQGRAPH_DATA to the folder that holds {name}/"
+            )
+    return [path for path in found.values() if path]
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a ``.zip`` or ``.tar.gz`` of plain files into a folder.
+
+    Raises `DataError`, before it writes anything, for a member outside of the folder, a
+    link or a device, and for more than `MAX_UNPACKED` bytes; and for a damaged archive.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as file:
+                _check_members(
+                    (m.filename, m.file_size, stat.S_ISLNK(m.external_attr >> 16))
+                    for m in file.infolist()
+                )
+                file.extractall(folder)
+        else:
+            with tarfile.open(archive) as tar:
+                _check_members(
+                    (m.name, m.size, not m.isfile() and not m.isdir()) for m in tar
+                )
+                tar.extractall(folder, filter="data")
+    except Exception as error:  # a damaged archive can raise nearly anything
+        raise DataError(f"{archive} cannot be unpacked: {error}") from error
+
+
+def _check_members(members: Iterable[tuple[str, int, bool]]) -> None:
+    left = MAX_UNPACKED
+    for member, size, special in members:
+        path = PureWindowsPath(member)  # knows "/", "\\" and drives
+        if path.drive or path.root or ".." in path.parts:
+            raise DataError(f"{member!r} would lie outside of its folder")
+        if special:
+            raise DataError(f"{member!r} is a link or a device")
+        left -= size
+        if left < 0:
+            raise DataError(f"it holds more than {MAX_UNPACKED} bytes")

@@ -1,0 +1,112 @@
+"""Which nodes, or which graphs, are trained on, chosen by, and tested on."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Split(NamedTuple):
+    """Nodes to train on, to choose the epoch by, and to test on: ``[N]`` bool each."""
+
+    train: Any
+    val: Any
+    test: Any
+
+
+def random_split(
+    labels: np.ndarray,
+    seed: int,
+    per_class: int = 20,
+    num_val: int = 500,
+    num_test: int = 1000,
+) -> Split:
+    """A random split of the kind of Planetoid's: some of each class, then val and test.
+
+    Of a class of n nodes ``min(per_class, ceil(n / 3))`` are trained on, and at most
+    a third of the rest is ``val``. Nodes without a label are in no set.
+
+    >>> split = random_split(np.arange(90) % 3, seed=0, per_class=10)
+    >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum())
+    (30, 20, 40)
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(np.flatnonzero(labels >= 0))
+    train = np.zeros(len(labels), bool)
+    for label in np.unique(labels[order]):
+        members = order[labels[order] == label]
+        train[members[: min(per_class, -(-len(members) // 3))]] = True
+    rest = order[~train[order]]
+    end_val = min(num_val, len(rest) // 3)
+    end_test = min(end_val + num_test, len(rest))
+    val, test = np.zeros_like(train), np.zeros_like(train)
+    val[rest[:end_val]], test[rest[end_val:end_test]] = True, True
+    return Split(train, val, test)
+
+
+def fold_splits(labels: np.ndarray, num_folds: int, seed: int) -> list[Split]:
+    """Splits of a stratified cross-validation: each fold once the test set.
+
+    The next fold is the validation set. Folds differ by at most one graph in size and
+    in the number of each class.
+
+    >>> [split, *_] = fold_splits(np.array([0, 1] * 10), num_folds=5, seed=0)
+    >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum())
+    (12, 4, 4)
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]  # class after class
+    folds = np.empty(len(labels), int)
+    folds[order] = np.arange(len(labels)) % num_folds
+    splits = []
+    for k in range(num_folds):
+        test, val = folds == k, folds == (k + 1) % num_folds
+        splits.append(Split(~(val | test), val, test))
+    return splits
+
+
+def _split(num_graphs: int, train: Any, val: Any, test: Any) -> Split:
+    sets = np.zeros((3, num_graphs), bool)
+    for row, members in zip(sets, (train, val, test), strict=True):
+        row[members] = True
+    return Split(*sets)
+
+
+def shuffled_split(num_graphs: int, seed: int) -> Split:
+    """At random 80 % to train on, 10 % to choose the epoch by, 10 % to test on.
+
+    >>> [int(members.sum()) for members in shuffled_split(25, seed=0)]
+    [20, 2, 3]
+    """
+    order = np.random.default_rng(seed).permutation(num_graphs)
+    bounds = [round(0.8 * num_graphs), round(0.9 * num_graphs)]
+    return _split(num_graphs, *np.split(order, bounds))
+
+
+def scaffold_split(scaffolds: np.ndarray) -> Split:
+    """About 80, 10 and 10 % of the graphs, where no scaffold is in two of the sets.
+
+    Scaffolds are taken by size, the largest first, of equals the later one first. One
+    goes whole into training where it fits, else into validation, else into test. There
+    is no chance in it. Raises `ValueError` if a set stays empty.
+
+    Source: Wu et al., MoleculeNet, 2018; the order is that of DeepChem's
+    ``ScaffoldSplitter``.
+
+    >>> split = scaffold_split(np.array([0] * 7 + [1, 2, 3]))
+    >>> np.flatnonzero(split.val), np.flatnonzero(split.test)
+    (array([8]), array([7]))
+    """
+    num_graphs = len(scaffolds)
+    groups = [np.flatnonzero(scaffolds == name) for name in np.unique(scaffolds)]
+    sets: tuple[list[int], list[int], list[int]] = ([], [], [])
+    train, val, test = sets
+    for group in sorted(groups, key=lambda g: (len(g), g[0]), reverse=True):
+        if len(train) + len(group) <= 0.8 * num_graphs:
+            train.extend(group)
+        elif len(train) + len(val) + len(group) <= 0.9 * num_graphs:
+            val.extend(group)
+        else:
+            test.extend(group)
+    if not all(sets):
+        raise ValueError(f"{len(groups)} scaffolds are too few for three sets")
+    return _split(num_graphs, *sets)

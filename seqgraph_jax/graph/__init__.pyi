@@ -1,0 +1,12 @@
+from .adjacency import Adjacency as Adjacency
+from .adjacency import IndexedGraph as IndexedGraph
+from .adjacency import index_graph as index_graph
+from .attention import GraphAttention as GraphAttention
+from .features import SparseFeatures as SparseFeatures
+from .layers import GraphConvolution as GraphConvolution
+from .layers import GraphIsomorphism as GraphIsomorphism
+from .layers import readout as readout
+from .networks import LAYERS as LAYERS
+from .networks import GraphClassifier as GraphClassifier
+from .networks import NodeClassifier as NodeClassifier
+from .propagation import propagate as propagate

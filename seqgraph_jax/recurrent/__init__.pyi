@@ -1,0 +1,14 @@
+from . import steps as steps
+from . import torch_weights as torch_weights
+from .cells import CELLS as CELLS
+from .cells import GRUCell as GRUCell
+from .cells import LSTMCell as LSTMCell
+from .cells import PeepholeLSTMCell as PeepholeLSTMCell
+from .cells import RNNCell as RNNCell
+from .layers import Bidirectional as Bidirectional
+from .layers import Recurrent as Recurrent
+from .layers import Stack as Stack
+from .networks import SequenceClassifier as SequenceClassifier
+from .networks import SequenceReader as SequenceReader
+from .networks import cell_named as cell_named
+from .networks import has_option as has_option

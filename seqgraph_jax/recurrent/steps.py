@@ -1,0 +1,105 @@
+"""One step of each recurrent cell as a pure function of weights, carry and input.
+
+``step(weights..., carry, projected) -> (carry, outputs)``, where ``projected [B, G]``
+is the input projection with its bias. Every recurrent product is added to a slice of
+``projected``: hence the projection of a whole sequence can be taken before the scan.
+The equations stand in the docstrings of `seqgraph_jax.recurrent.cells`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import sigmoid
+
+
+class HiddenCarry(NamedTuple):
+    """Carry of `RNNCell` and `GRUCell`."""
+
+    hidden: jax.Array  # [B, H]
+
+
+class LSTMCarry(NamedTuple):
+    """Carry of `LSTMCell` and `PeepholeLSTMCell`."""
+
+    cell: jax.Array  # [B, H]
+    hidden: jax.Array  # [B, H]
+
+
+def rnn_step(
+    kernel: jax.Array, carry: HiddenCarry, projected: jax.Array
+) -> tuple[HiddenCarry, jax.Array]:
+    """``kernel [H, H]``, ``projected [B, H]``; see `RNNCell`."""
+    hidden = jnp.tanh(projected + carry.hidden @ kernel)  # [B, H]
+    return HiddenCarry(hidden), hidden
+
+
+def lstm_step(
+    kernel: jax.Array, carry: LSTMCarry, projected: jax.Array
+) -> tuple[LSTMCarry, jax.Array]:
+    """``kernel [H, 4H]``, ``projected [B, 4H]``, both i, f, g, o; see `LSTMCell`."""
+    gates = projected + carry.hidden @ kernel  # [B, 4H]
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    cell = sigmoid(f) * carry.cell + sigmoid(i) * jnp.tanh(g)
+    hidden = sigmoid(o) * jnp.tanh(cell)
+    return LSTMCarry(cell, hidden), hidden
+
+
+def gru_step(
+    kernel: jax.Array, carry: HiddenCarry, projected: jax.Array
+) -> tuple[HiddenCarry, jax.Array]:
+    """``kernel [H, 3H]``, ``projected [B, 3H]``, both r, z, n; see `GRUCell`."""
+    h = carry.hidden
+    width = h.shape[-1]
+    gates = sigmoid(projected[:, : 2 * width] + h @ kernel[:, : 2 * width])
+    r, z = jnp.split(gates, 2, axis=-1)
+    n = jnp.tanh(projected[:, 2 * width :] + (r * h) @ kernel[:, 2 * width :])
+    hidden = (1 - z) * h + z * n
+    return HiddenCarry(hidden), hidden
+
+
+def gru_reset_after_step(
+    kernel: jax.Array, bias: jax.Array, carry: HiddenCarry, projected: jax.Array
+) -> tuple[HiddenCarry, jax.Array]:
+    """As `gru_step`, with ``bias [H]`` inside the reset product; see `GRUCell`."""
+    h = carry.hidden
+    width = h.shape[-1]
+    recurrent = h @ kernel  # [B, 3H]
+    gates = sigmoid(projected[:, : 2 * width] + recurrent[:, : 2 * width])
+    r, z = jnp.split(gates, 2, axis=-1)
+    n = jnp.tanh(
+        projected[:, 2 * width :] + r * (recurrent[:, 2 * width :] + bias[None])
+    )
+    hidden = (1 - z) * h + z * n
+    return HiddenCarry(hidden), hidden
+
+
+def peephole_step(
+    kernel: jax.Array, carry: LSTMCarry, projected: jax.Array
+) -> tuple[LSTMCarry, jax.Array]:
+    """``kernel [H, 3H]`` i, f, o; ``projected [B, 4H]`` i, f, g, o.
+
+    See `PeepholeLSTMCell`.
+    """
+    i, f, g, o = jnp.split(projected, 4, axis=-1)
+    from_i, from_f, from_o = jnp.split(carry.cell @ kernel, 3, axis=-1)
+    cell = sigmoid(f + from_f) * carry.cell + sigmoid(i + from_i) * sigmoid(g)
+    hidden = sigmoid(o + from_o) * jnp.tanh(cell)
+    return LSTMCarry(cell, hidden), hidden
+
+
+def diagonal_peephole_step(
+    kernel: jax.Array, peepholes: jax.Array, carry: LSTMCarry, projected: jax.Array
+) -> tuple[LSTMCarry, jax.Array]:
+    """``kernel [H, 4H]`` i, f, g, o; ``peepholes [3, H]`` i, f, o.
+
+    See `PeepholeLSTMCell`.
+    """
+    gates = projected + carry.hidden @ kernel  # [B, 4H]
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    p_i, p_f, p_o = jnp.split(peepholes, 3)  # [1, H] each
+    cell = sigmoid(f + p_f * carry.cell) * carry.cell + sigmoid(
+        i + p_i * carry.cell
+    ) * jnp.tanh(g)
+    hidden = sigmoid(o + p_o * cell) * jnp.tanh(cell)
+    return LSTMCarry(cell, hidden), hidden

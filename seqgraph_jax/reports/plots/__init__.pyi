@@ -1,0 +1,5 @@
+from . import classes as classes
+from . import curves as curves
+from . import flows as flows
+from . import gates as gates
+from . import graphs as graphs

@@ -1,0 +1,132 @@
+"""Pictures of classifiers: curves, every seed's accuracy, confusion by class."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_curves
+from seqgraph_jax.training.runs import Run
+
+
+def plot_training(runs: Mapping[str, Run], panels: Mapping[str, float]) -> Figure:
+    """Metrics against updates, a panel for each; ``panels`` holds metric and scale.
+
+    Seeds that have stopped leave the mean: late parts of a curve are of those that
+    went on.
+    """
+    figure = Figure(figsize=(5.6 * len(panels), 4.2), layout="constrained")
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (metric, scale) in zip(grid, panels.items(), strict=True):
+        plot_curves(axes, runs, metric, scale)
+    num_seeds = len(next(iter(runs.values())).seeds)
+    title = f"mean of {num_seeds} seeds\nand its 95 % interval"
+    grid[0].legend(frameon=False, title=title)
+    return figure
+
+
+def plot_strips(
+    axes: Axes,
+    values: Mapping[str, np.ndarray],
+    label: str,
+    published: Mapping[str, tuple[str, float, float | None]] | None = None,
+    first: int = 0,
+) -> None:
+    """Every seed's value ``[S]`` as a point, and beside it the mean and its interval.
+
+    ``published`` holds by arm the name of a source, its value, and its deviation; they
+    are a dashed line and a grey band. ``first`` is the number of the first colour.
+    """
+    published = published or {}
+    for a, (arm, per_seed) in enumerate(values.items()):
+        number = (first + a) % len(COLOURS)
+        colour, marker = COLOURS[number], MARKERS[number]
+        found = np.sort(per_seed[np.isfinite(per_seed)])
+        # In order of value, spread evenly: equal values do not hide one another.
+        spread = np.random.default_rng(0).permutation(
+            np.linspace(-0.22, 0.14, len(found))
+        )
+        axes.scatter(a + spread, found, s=14, color=colour, alpha=0.45, lw=0)
+        s = statistics.summarize(per_seed)
+        if s.n:
+            reach = np.abs(np.array([s.ci95]).T - s.mean) if s.n > 1 else None
+            axes.errorbar(
+                a + 0.26, s.mean, reach, fmt=marker, color=colour, capsize=4, lw=2
+            )
+        if arm in published:
+            _, value, deviation = published[arm]
+            axes.hlines(value, a - 0.3, a + 0.36, color="#222222", lw=1.2, ls="--")
+            if deviation is not None:
+                axes.fill_between(
+                    [a - 0.3, a + 0.36],
+                    value - deviation,
+                    value + deviation,
+                    color="#222222",
+                    alpha=0.08,
+                    lw=0,
+                )
+    labels = [
+        f"{arm}\n– – {published[arm][1]:g}: {published[arm][0]}"
+        if arm in published
+        else arm
+        for arm in values
+    ]
+    axes.set_xticks(range(len(values)), labels)
+    axes.set_xlim(-0.5, len(values) - 0.4)
+    axes.set_ylabel(label)
+    axes.grid(alpha=0.25, axis="y")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def plot_strip_panels(
+    values: Mapping[str, np.ndarray],
+    label: str,
+    published: Mapping[str, tuple[str, float, float | None]],
+) -> Figure:
+    """`plot_strips` with a panel for each arm: one scale, around its own values."""
+    figure = Figure(figsize=(3.2 * len(values) + 0.6, 4.2), layout="constrained")
+    grid = figure.subplots(1, len(values), squeeze=False)[0]
+    for k, (axes, (arm, per_seed)) in enumerate(zip(grid, values.items(), strict=True)):
+        plot_strips(axes, {arm: per_seed}, label if k == 0 else "", published, k)
+    limits = np.array([axes.get_ylim() for axes in grid])  # [arms, 2]
+    half = np.diff(limits).max() / 2
+    for axes, centre in zip(grid, limits.mean(1), strict=True):
+        axes.set_ylim(centre - half, centre + half)
+    return figure
+
+
+def plot_confusion(
+    matrices: Mapping[str, np.ndarray], class_names: Sequence[str]
+) -> Figure:
+    """Confusion ``[C, C]``, in % of a true class's nodes, a panel for each arm.
+
+    Rows are true classes, columns what the network says.
+    """
+    size = len(class_names)
+    side = max(3.6, 0.5 * size + 1.4)
+    figure = Figure(figsize=(side * len(matrices) + 1.2, side), layout="constrained")
+    grid = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for k, (axes, (arm, matrix)) in enumerate(zip(grid, matrices.items(), strict=True)):
+        image = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=100)
+        if size <= 12:
+            for i, j in np.ndindex(*matrix.shape):
+                if np.isfinite(matrix[i, j]):
+                    axes.text(
+                        j,
+                        i,
+                        f"{matrix[i, j]:.0f}",
+                        ha="center",
+                        va="center",
+                        fontsize="small",
+                        color="white" if matrix[i, j] > 55 else "#1d2430",
+                    )
+        axes.set_title(arm)
+        axes.set_xlabel("class given by the network")
+        axes.set_xticks(range(size), class_names, rotation=60, ha="right")
+        axes.set_yticks(range(size), class_names if k == 0 else [""] * size)
+        if k == 0:
+            axes.set_ylabel("true class")
+    figure.colorbar(image, ax=list(grid), label="% of the true class", shrink=0.85)
+    return figure

@@ -1,0 +1,203 @@
+"""Pictures of runs. As other modules of pictures it waits for matplotlib, a second.
+
+Figures are made without pyplot: no global state, no window, no backend to choose.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from seqgraph_jax.reports import statistics
+from seqgraph_jax.training.runs import Run
+
+#: Okabe and Ito's colours, which colour-blind readers can tell apart, and markers.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+#: Axis labels of the metrics; a metric without one is labelled with its name.
+LABELS = {
+    "loss": "loss on the evaluation set (nats)",
+    "val_accuracy": "accuracy on the validation set (%)",
+    "train_loss": "training loss (nats)",
+    "accuracy": "accuracy on the evaluation set (%)",
+}
+
+
+def plot_curves(
+    axes: Axes, runs: Mapping[str, Run], metric: str, scale: float = 1.0
+) -> None:
+    """Draw a metric against updates: every seed thin, the mean thick, and its band."""
+    for (arm, run), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
+        num_diverged = int(run.diverged.sum())
+        label = f"{arm} ({num_diverged} diverged)" if num_diverged else arm
+        plot_seeds(axes, run.updates, scale * run.metrics[metric], colour, label)
+    finish_axes(axes, "updates", LABELS.get(metric, metric))
+
+
+def plot_seeds(
+    axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
+) -> None:
+    """Draw curves ``[S, K]`` over x ``[K]``: seeds thin, mean thick, with its band."""
+    many = curves.size > 5_000  # points that an SVG should not hold one by one
+    axes.plot(x, curves.T, color=colour, lw=0.5, alpha=0.45, rasterized=many)
+    if len(curves) > 1:
+        low, high = statistics.mean_band(curves)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    exists = np.isfinite(curves)
+    mean = np.where(exists, curves, 0).sum(0) / np.maximum(exists.sum(0), 1)
+    mean[~exists.any(axis=0)] = np.nan
+    axes.plot(x, mean, color=colour, linewidth=2, label=label, **line)
+
+
+def plot_log_seeds(
+    axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
+) -> None:
+    """`plot_seeds` on a log scale: the thick line is the geometric mean.
+
+    It ends, and so does the band, where a seed has a value of 0: the geometric mean is
+    0 there, which has no place on the scale.
+    """
+    axes.plot(x, curves.T, color=colour, lw=0.5, alpha=0.2, rasterized=True)
+    logs = np.log10(np.where((curves == 0).any(axis=0), np.nan, curves))
+    if len(curves) > 1:
+        low, high = 10 ** statistics.mean_band(logs)
+        axes.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+    exists = np.isfinite(logs)
+    mean = np.where(exists, logs, 0).sum(0) / np.maximum(exists.sum(0), 1)
+    mean[~exists.any(axis=0)] = np.nan
+    axes.plot(x, 10**mean, color=colour, lw=2, label=label, **line)
+    axes.set_yscale("log")
+
+
+def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def mark_level(axes: Axes, value: float, words: str, offset: int) -> None:
+    """A dotted line at a value, with words ``offset`` points above its right end."""
+    axes.axhline(value, color="#444444", ls=":", lw=1)
+    axes.annotate(
+        words,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, offset),
+        textcoords="offset points",
+        ha="right",
+        fontsize="small",
+    )
+
+
+def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figure:
+    """Bits per character and accuracy against updates, in training and evaluation.
+
+    ``evaluation`` names the evaluation text; ``reported`` is an accuracy to compare
+    with, from 0 to 1.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    panels = (("bits_per_char", 1.0, "bits per character"), ("accuracy", 100.0, "%"))
+    for axes, (metric, scale, unit) in zip(figure.subplots(1, 2), panels, strict=True):
+        for name, label, colour in (
+            (f"train_{metric}", "training batches", COLOURS[0]),
+            (metric, evaluation, COLOURS[1]),
+        ):
+            plot_seeds(axes, run.updates, scale * run.metrics[name], colour, label)
+        finish_axes(axes, "updates", unit if scale == 1 else f"accuracy ({unit})")
+    if reported is not None:
+        words = "reported for the reference, in training"
+        mark_level(axes, 100 * reported, words, offset=-12)
+    axes.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def plot_sweep(
+    panels: Mapping[str, np.ndarray], x: np.ndarray, x_label: str, marks: Any = ()
+) -> Figure:
+    """Quantities ``[S, K]`` by their axis label against x ``[K]``, a panel for each."""
+    from matplotlib.figure import Figure
+
+    columns = 3
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4 * columns, 3.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, (label, curves) in zip(grid, panels.items(), strict=False):
+        plot_seeds(axes, x, curves, COLOURS[0], "", marker="o", markersize=4)
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(x, [f"{value:g}" for value in x], rotation=60)
+        for mark in marks:
+            axes.axvline(mark, color="#888888", ls=":", lw=1)
+        finish_axes(axes, x_label, label.replace(" (", "\n("))
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    return figure
+
+
+def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
+    """Draw updates until convergence, a point per seed; a line joins its points."""
+    values = np.array([run.updates_to_converge for run in runs.values()])  # [A, S]
+    positions = np.arange(len(runs))
+    # Equal values would hide one another: move each seed a little, always alike.
+    shifts = np.linspace(-0.12, 0.12, values.shape[1]) if values.shape[1] > 1 else [0.0]
+    for seed_values, shift in zip(values.T, shifts, strict=True):
+        axes.plot(positions + shift, seed_values, color="#888888", lw=0.5, alpha=0.6)
+    for a, (arm, run) in enumerate(runs.items()):
+        colour, marker = COLOURS[a % len(COLOURS)], MARKERS[a % len(MARKERS)]
+        axes.scatter(a + np.array(shifts), values[a], s=18, color=colour, marker=marker)
+        s = statistics.summarize(values[a])
+        if s.n:
+            reach = np.abs(np.array([s.ci95]).T - s.mean) if s.n > 1 else None
+            axes.errorbar(
+                a + 0.26, s.mean, reach, fmt=marker, color=colour, capsize=4, lw=2
+            )
+        if s.num_missing:
+            note = f"{s.num_missing} never"
+            axes.annotate(note, (a, 1), xycoords=("data", "axes fraction"), ha="center")
+        del arm, run
+    axes.set_xticks(positions, list(runs))
+    axes.set_xlim(-0.5, len(runs) - 0.3)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("arm")
+    axes.set_ylabel("updates until convergence")
+    axes.grid(alpha=0.25, axis="y")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def plot_runs(runs: Mapping[str, Run], baseline_accuracy: float | None) -> Figure:
+    """Loss and accuracy against updates, and updates until convergence."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
+    loss, accuracy, convergence = figure.subplots(1, 3, width_ratios=(3, 3, 2))
+    plot_curves(loss, runs, "loss")
+    lowest = min(np.nanmin(run.metrics["loss"], initial=1.0) for run in runs.values())
+    if lowest > 0:
+        loss.set_yscale("log")
+    plot_curves(accuracy, runs, "accuracy", scale=100)
+    if baseline_accuracy is not None:
+        mark_level(accuracy, 100 * baseline_accuracy, "most frequent label", offset=3)
+    num_seeds = len(next(iter(runs.values())).seeds)
+    accuracy.legend(
+        loc="center right",
+        title=f"mean of {num_seeds} seeds\nand its 95 % interval",
+        frameon=False,
+    )
+    plot_convergence(convergence, runs)
+    return figure
+
+
+def svg(figure: Figure) -> str:
+    """The figure as SVG text, the same for the same figure."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "seqgraph_jax"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,0 +1,36 @@
+"""A batch of examples, and how answers are judged that name a class."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+class Batch(NamedTuple):
+    """``inputs`` of the network, ``[B, ...]``, and ``targets``, ``[B, ...]``."""
+
+    inputs: Any
+    targets: Any
+
+
+def classification_metrics(
+    logits: jax.Array, targets: jax.Array, counted: jax.Array | None = None
+) -> dict[str, jax.Array]:
+    """Mean cross entropy in nats and the share of right answers, from 0 to 1.
+
+    Shapes: ``logits [..., C]``, ``targets [...]`` integers in 0..C-1; the means are
+    over all, or over those where ``counted [...]``, at least one, is true. Where the
+    loss is not finite the accuracy is NaN, too: a broken network has none.
+
+    >>> logits = jnp.array([[2.0, 0.0], [0.0, 2.0]])
+    >>> metrics = classification_metrics(logits, jnp.array([0, 0]))
+    >>> float(metrics["accuracy"]), round(float(metrics["loss"]), 4)
+    (0.5, 1.1269)
+    """
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+    loss = losses.mean(where=counted)
+    # From the wrong answers: a mean of ones may round to 0.99999994, a mean of
+    # zeros is 0, so the accuracy is 1 if and only if every answer is right.
+    accuracy = 1 - (logits.argmax(-1) != targets).mean(where=counted)
+    return {"loss": loss, "accuracy": jnp.where(jnp.isfinite(loss), accuracy, jnp.nan)}

@@ -1,0 +1,95 @@
+"""Tasks on graphs: which nodes are trained on, chosen by, and tested on.
+
+A task on nodes has one batch, the whole graph; what differs is which nodes count. A
+seed with a split of its own has a task of its own: `seeds.train_seeds` takes one task,
+or one for each seed, and what they share is on the device once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jraph
+import numpy as np
+import scipy.sparse
+
+from seqgraph_jax.data.splits import Split
+from seqgraph_jax.graph.adjacency import IndexedGraph, index_graph
+from seqgraph_jax.graph.features import SparseFeatures
+from seqgraph_jax.tasks.classification import Batch, classification_metrics
+
+
+class NodeTargets(NamedTuple):
+    """Classes ``[N]``, and which nodes count ``[N]``: in training, or val and test."""
+
+    labels: jax.Array
+    counted: jax.Array
+    tested: jax.Array | None = None
+
+
+def node_metrics(logits: jax.Array, targets: NodeTargets) -> dict[str, jax.Array]:
+    """Loss (nats) and accuracy of the nodes that count, in an evaluation of both sets.
+
+    ``{"loss", "accuracy"}`` of a training batch; of an evaluation ``{"loss",
+    "val_accuracy", "test_loss", "test_accuracy"}``, where the loss is of validation.
+    """
+    labels, counted, tested = targets
+    labels = labels.clip(0)  # -1, no label, counts nowhere
+    metrics = classification_metrics(logits, labels, counted)
+    if tested is None:
+        return metrics
+    test = classification_metrics(logits, labels, tested)
+    return {
+        "loss": metrics["loss"],
+        "val_accuracy": metrics["accuracy"],
+        "test_loss": test["loss"],
+        "test_accuracy": test["accuracy"],
+    }
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class NodeTask:
+    """What is the class of a node? One graph, some of whose nodes have a known class.
+
+    Every update sees the whole graph and counts the nodes of ``split.train``; the
+    evaluation counts those of ``split.val``, and of ``split.test`` beside them.
+    """
+
+    inputs: IndexedGraph
+    labels: jax.Array  # [N], -1 for none
+    split: Split
+
+    metrics = staticmethod(node_metrics)
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        return Batch(self.inputs, NodeTargets(self.labels, self.split.train))
+
+    def evaluation(self, key: jax.Array, size: int) -> Batch:
+        targets = NodeTargets(self.labels, self.split.val, self.split.test)
+        return Batch(self.inputs, targets)
+
+    def with_splits(self, splits: Sequence[Split]) -> "list[NodeTask]":
+        """A task for each split, with one graph among them."""
+        return [replace(self, split=split) for split in splits]
+
+
+def node_inputs(
+    graph: jraph.GraphsTuple, features: Any, normalize: bool = True
+) -> IndexedGraph:
+    """A graph with features as networks take it: indexed, and sparse where they are.
+
+    ``features [N, F]`` is an array or a SciPy sparse matrix; at most a tenth of its
+    entries not zero make it `SparseFeatures`. With ``normalize`` each row is divided
+    by the sum of its absolute values where that is not 0, as papers on Cora do.
+    """
+    rows = scipy.sparse.csr_array(features, dtype=np.float32)
+    rows.eliminate_zeros()
+    if normalize:
+        sums = np.asarray(abs(rows).sum(axis=1)).ravel()
+        scale = 1 / np.where(sums > 0, sums, 1)
+        rows = scipy.sparse.csr_array(scipy.sparse.diags_array(scale) @ rows)
+    sparse = rows.nnz <= 0.1 * rows.shape[0] * rows.shape[1]
+    nodes = SparseFeatures.of(rows) if sparse else rows.toarray().astype(np.float32)
+    return index_graph(graph._replace(nodes=nodes))

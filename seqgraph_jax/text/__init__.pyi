@@ -1,0 +1,15 @@
+from . import measures as measures
+from . import sampling as sampling
+from .corpus import TextError as TextError
+from .corpus import TextTask as TextTask
+from .corpus import Vocabulary as Vocabulary
+from .corpus import read_text as read_text
+from .corpus import text_metrics as text_metrics
+from .corpus import text_task as text_task
+from .corpus import without_gutenberg as without_gutenberg
+from .models import TextModel as TextModel
+from .models import load_text_model as load_text_model
+from .models import save_text_model as save_text_model
+from .networks import CharLM as CharLM
+from .sampling import beam_search as beam_search
+from .sampling import generate as generate

@@ -1,0 +1,116 @@
+"""A trained character model in a directory: everything that sampling needs.
+
+A directory holds ``config.json``, ``vocabulary.json`` and Orbax checkpoints
+``state/ARM/STEP``, with or without the optimiser's state.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.core import FrozenDict
+
+from seqgraph_jax.recurrent.networks import has_option
+from seqgraph_jax.text.corpus import TextError, Vocabulary
+from seqgraph_jax.text.networks import CharLM
+from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training.checkpoints import CheckpointError
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A model, the parameters of all seeds ``[S, ...]``, and their vocabulary."""
+
+    model: CharLM
+    params: Any
+    vocabulary: Vocabulary
+    seeds: tuple[int, ...]
+    step: int  # updates that the parameters have had
+    config: Mapping[str, Any]
+
+
+def char_lm(config: Mapping[str, Any], num_symbols: int) -> CharLM:
+    """The network that settings describe, as they stand in config.json.
+
+    Raises `ValueError` for an unknown cell, `KeyError` for a missing setting.
+    """
+    cell = config["cell"]
+    options = (
+        {"forget_bias": config["forget_bias"]}
+        if has_option(cell, "forget_bias")
+        else {}
+    )
+    return CharLM(
+        cell=cell,
+        features=config["hidden"],
+        num_symbols=num_symbols,
+        embedding_features=config["embedding"],
+        num_layers=config["layers"],
+        dropout_rate=config["dropout"],
+        tie_weights=config["tie_weights"],
+        cell_options=FrozenDict(options),
+    )
+
+
+def load_text_model(directory: Path | str, step: int | None = None) -> TextModel:
+    """Read a text model; the newest step without ``step``.
+
+    Raises `CheckpointError` if the directory holds none, another kind of model, or a
+    damaged one.
+    """
+    directory = Path(directory)
+    if not (directory / "config.json").is_file():
+        raise CheckpointError(f"{directory} holds no trained model (no config.json)")
+    if not (directory / "vocabulary.json").is_file():
+        raise CheckpointError(
+            f"{directory} is not a text model: it has no vocabulary.json"
+        )
+    try:
+        vocabulary = Vocabulary.load(directory / "vocabulary.json")
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        model = char_lm(config, len(vocabulary))
+        seeds = tuple(int(seed) for seed in config["seeds"])
+        arm = directory / "state" / config["cell"]
+    except (TextError, KeyError, TypeError, ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{directory} is not a text model: {error!s:.200}"
+        ) from error
+    checkpoint = checkpoints.load(arm, step)
+    like = jax.eval_shape(
+        lambda: jax.vmap(lambda key: _params(model, key))(
+            jax.random.split(jax.random.key(0), len(seeds))
+        )
+    )
+    stored = checkpoint.as_dtype(np.float32).restore("state.params", like)
+    return TextModel(model, stored, vocabulary, seeds, checkpoint.step, config)
+
+
+def _params(model: CharLM, key: jax.Array) -> Any:
+    return model.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
+
+
+def save_text_model(
+    text_model: TextModel, directory: Path | str, dtype: Any = np.float32
+) -> None:
+    """Write a text model, parameters alone, rounded to ``dtype``.
+
+    Steps that are there already stay. Raises `OSError` if it cannot be written.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    config = dict(text_model.config)
+    arm = directory / "state" / config["cell"]
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), text_model.params)
+    kept = checkpoints.steps(arm)
+    tree = {"state": {"params": params}}
+    path = checkpoints.save(arm, text_model.step, tree, config, keep_steps=kept)
+    # Orbax writes the absolute path into this file and never reads it on a disk.
+    (path / "commit_success.txt").unlink(missing_ok=True)
+    text_model.vocabulary.save(directory / "vocabulary.json")
+    text = json.dumps(config, indent=2)
+    (directory / "config.json").write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,14 @@
+from . import checkpoints as checkpoints
+from .config import TrainConfig as TrainConfig
+from .loop import Task as Task
+from .loop import TrainState as TrainState
+from .loop import advance as advance
+from .loop import eval_batch as eval_batch
+from .loop import init as init
+from .loop import num_params as num_params
+from .loop import train as train
+from .loop import update as update
+from .runs import Run as Run
+from .seeds import apply_seeds as apply_seeds
+from .seeds import iterate_seeds as iterate_seeds
+from .seeds import train_seeds as train_seeds

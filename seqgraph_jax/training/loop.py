@@ -1,0 +1,220 @@
+"""Training one network from one key: `init`, `advance`, `train`, all pure.
+
+``advance`` runs one evaluation period on the device: ``eval_every`` updates in one
+scan, then an evaluation on a fixed batch. ``train`` is a scan of it; a host that wants
+to print and save loops over ``advance`` instead and gets the same numbers.
+
+Randomness of update n is the fold of the run's key with n, so a short run is the
+beginning of a long one and a resumed run needs no key from the past.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple, Protocol, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from seqgraph_jax.training.config import TrainConfig, optimizer
+
+_INIT, _DATA, _DROPOUT = range(3)  # folds of the run's key, by purpose
+
+
+class Task(Protocol):
+    """What training asks of a task; see `seqgraph_jax.tasks`.
+
+    A task may have ``evaluation(key, size)``, the batch that networks are evaluated on
+    where that is not a sample. A task whose ``stateful`` is true has
+    ``follow(step, batch_size)``, the batch of update ``step``, which goes on where the
+    one before ended; its network has ``initial_carry(batch_size)``, takes a carry as
+    second argument and returns one first (see `seqgraph_jax.text`).
+    """
+
+    def sample(self, key: jax.Array, batch_size: int) -> Any:
+        """A batch with ``inputs`` and ``targets``."""
+
+    def metrics(self, outputs: Any, targets: Any) -> dict[str, jax.Array]:
+        """Scalars by name; ``"loss"`` is minimised."""
+
+
+class Best(NamedTuple):
+    """Parameters of the evaluation with the best metric, of equals the lowest loss."""
+
+    params: Any
+    step: jax.Array  # [], update of that evaluation; 0 before any
+    value: jax.Array  # [], the metric, or minus the loss; -inf before any, never NaN
+    loss: jax.Array  # []; inf before any, never NaN
+
+
+class TrainState(NamedTuple):
+    """What a run carries from one evaluation period to the next."""
+
+    step: jax.Array  # [], updates done
+    params: Any
+    opt_state: Any
+    best: Best
+    carry: Any = ()  # hidden state after the last batch, of a stateful task
+
+
+def num_params(params: Any) -> int:
+    """Number of scalars in a parameter tree.
+
+    >>> import numpy as np
+    >>> num_params({"kernel": np.zeros((3, 4)), "bias": np.zeros(4)})
+    16
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def eval_batch(task: Task, config: TrainConfig) -> Any:
+    """The fixed evaluation batch, ``[eval_size, ...]``, from its own key."""
+    draw = getattr(task, "evaluation", task.sample)
+    return draw(jax.random.key(config.eval_seed), config.eval_size)
+
+
+def init(
+    model: nn.Module, task: Task, config: TrainConfig, key: jax.Array
+) -> TrainState:
+    """State before the first update.
+
+    Parameters depend on the key and on their path in the tree alone: networks that
+    share a layer's name and shape start with the same values in it.
+    """
+    example = jax.eval_shape(lambda: task.sample(key, 2)).inputs
+    example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example)
+    params = model.init(jax.random.fold_in(key, _INIT), example)["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=optimizer(config).init(params),
+        best=Best(params, jnp.int32(0), jnp.float32(-jnp.inf), jnp.float32(jnp.inf)),
+        carry=model.initial_carry(config.batch_size) if _stateful(task) else (),
+    )
+
+
+def _stateful(task: Any) -> bool:
+    return getattr(task, "stateful", False)
+
+
+def update(
+    model: nn.Module, task: Task, config: TrainConfig, key: jax.Array, state: TrainState
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One update on a fresh batch; metrics are those of the batch before the update."""
+    data_key, dropout_key = (
+        jax.random.fold_in(jax.random.fold_in(key, purpose), state.step)
+        for purpose in (_DATA, _DROPOUT)
+    )
+    arguments: tuple[Any, ...]
+    if _stateful(task):
+        batch = cast(Any, task).follow(state.step, config.batch_size)
+        arguments = (batch.inputs, state.carry)
+    else:
+        batch = task.sample(data_key, config.batch_size)
+        arguments = (batch.inputs,)
+
+    def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+        outputs = model.apply(
+            {"params": params}, *arguments, train=True, rngs={"dropout": dropout_key}
+        )
+        metrics = task.metrics(outputs, batch.targets)
+        return metrics["loss"], (outputs[0] if _stateful(task) else (), metrics)
+
+    grads, (carry, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
+    updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, opt_state, state.best, carry), metrics
+
+
+def advance(
+    model: nn.Module,
+    task: Task,
+    config: TrainConfig,
+    key: jax.Array,
+    evaluation: Any,
+    state: TrainState,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One evaluation period: ``eval_every`` updates, then metrics on ``evaluation``.
+
+    ``key`` is the run's key and stays the same in every period. Metrics are scalars:
+    those of ``evaluation`` under their names, and those of the period's training
+    batches, averaged, under ``train_`` and their names. A seed that has stopped
+    (``stop_after``) keeps its state, and its metrics are NaN.
+    """
+    period = partial(_period, model, task, config, key, evaluation)
+    if not config.stop_after:
+        return period(state)
+
+    def rest(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
+        metrics = jax.eval_shape(period, state)[1]
+        nothing = {
+            name: jnp.full(m.shape, jnp.nan, m.dtype) for name, m in metrics.items()
+        }
+        return state, nothing
+
+    waited = state.step - state.best.step
+    return lax.cond(
+        waited >= config.stop_after * config.eval_every, rest, period, state
+    )
+
+
+def _period(
+    model: nn.Module,
+    task: Task,
+    config: TrainConfig,
+    key: jax.Array,
+    evaluation: Any,
+    state: TrainState,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """An evaluation period of a seed that goes on; see `advance`."""
+    state, history = lax.scan(
+        lambda state, _: update(model, task, config, key, state),
+        state,
+        length=config.eval_every,
+    )
+    outputs = model.apply({"params": state.params}, evaluation.inputs)
+    metrics = task.metrics(outputs, evaluation.targets)
+    if config.metric not in metrics:
+        known = ", ".join(metrics)
+        raise ValueError(f"metric {config.metric!r} is unknown: the task has {known}")
+    loss, value = (
+        metrics[name].astype(jnp.float32) for name in ("loss", config.metric)
+    )
+    loss = jnp.where(jnp.isnan(loss), jnp.inf, loss)
+    value = -value if config.metric == "loss" else value
+    old = state.best
+    better = (value > old.value) | ((value == old.value) & (loss < old.loss))
+    best = jax.tree.map(
+        lambda new, old: jnp.where(better, new, old),
+        Best(state.params, state.step, value, loss),
+        old,
+    )
+    trained = {f"train_{name}": values.mean() for name, values in history.items()}
+    metrics = {**trained, **metrics}
+    return state._replace(best=best), metrics
+
+
+def train(
+    model: nn.Module, task: Task, config: TrainConfig, key: jax.Array
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """A whole run of ``config.updates`` updates; metrics ``[K]`` by name.
+
+    Pure: ``jax.jit(jax.vmap(partial(train, model, task, config)))(keys)`` trains many
+    seeds. It does not stop early, since nothing under `jit` can; `train_seeds` does.
+
+    >>> from seqgraph_jax.recurrent.networks import SequenceClassifier
+    >>> from seqgraph_jax.tasks.toy import RandomCombinations
+    >>> task = RandomCombinations(size=4)
+    >>> model = SequenceClassifier("gru", features=8, num_symbols=4, num_classes=4)
+    >>> config = TrainConfig(updates=20, eval_every=10, batch_size=8, eval_size=16)
+    >>> state, metrics = train(model, task, config, jax.random.key(0))
+    >>> int(state.step), metrics["accuracy"].shape
+    (20, (2,))
+    """
+    evaluation = eval_batch(task, config)
+    return lax.scan(
+        lambda state, _: advance(model, task, config, key, evaluation, state),
+        init(model, task, config, key),
+        length=config.num_evaluations,
+    )
