@@ -33,7 +33,7 @@ _ONE_WAY = {
     ),
 }
 
-#: By the names of `seqgraph_jax.recurrent.cells.CELLS`, and each of them after ``bi``, for F
+#: By the names of `recurrent.cells.CELLS`, and each of them after ``bi``, for F
 #: inputs and H features (of each direction). F H are input weights, H² recurrent ones
 #: and H biases, as often as there are gates and candidates. Every one of these has one
 #: bias here; PyTorch adds a second one, ``bias_hh``, everywhere, and has 2 H in the

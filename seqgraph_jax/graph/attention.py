@@ -1,4 +1,4 @@
-"""Attention over neighbours; the conventions are those of `seqgraph_jax.graph.layers`."""
+"""Attention over neighbours; the conventions are those of `graph.layers`."""
 
 from functools import partial
 from typing import Any

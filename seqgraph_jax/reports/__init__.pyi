@@ -1,6 +1,10 @@
 from . import plots as plots
 from . import statistics as statistics
+from . import tables as tables
 from .pages import Section as Section
-from .pages import Table as Table
 from .pages import report as report
+from .results import Comparisons as Comparisons
+from .results import Measured as Measured
 from .results import compare as compare
+from .tables import Table as Table
+from .tables import summary_table as summary_table

@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,11 @@ from typing import Any
 import flax
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.statistics import Comparison, Summary
+from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
 from seqgraph_jax.training.runs import Run
 
 
@@ -27,16 +29,17 @@ from seqgraph_jax.training.runs import Run
 class Comparisons:
     """Summaries of all arms and comparisons of every pair; ``print`` shows both."""
 
-    metric: str
+    metric: Metric
     summaries: dict[str, Summary]
     pairs: list[Comparison]
 
     def __str__(self) -> str:
         rows = [("arm", "n", "mean", "SD", "95 % interval")]
         for name, s in self.summaries.items():
-            low, high = s.ci95
-            interval = f"{low:.4g} to {high:.4g}"
-            rows.append((name, str(s.n), f"{s.mean:.4g}", f"{s.sd:.4g}", interval))
+            mean, sd, low, high = (
+                self.metric.show(v, unit=False) for v in (s.mean, s.sd, *s.ci95)
+            )
+            rows.append((name, str(s.n), mean, sd, f"{low} to {high}"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(
@@ -45,18 +48,50 @@ class Comparisons:
             for row in rows
         ]
         verdicts = [pair.verdict for pair in self.pairs]
-        return "\n".join([self.metric, *map(str.rstrip, lines), *verdicts])
+        return "\n".join([self.metric.axis, *map(str.rstrip, lines), *verdicts])
 
 
-def compare(
-    runs: Mapping[str, Run], metric: str = "updates_to_converge"
-) -> Comparisons:
-    """Compare every pair of runs over their seeds, paired, Holm-corrected.
+@dataclass(frozen=True)
+class Measured:
+    """What an arm reached that was not trained here, such as a baseline.
 
-    ``metric`` is any of a run's ``value_names``. A seed that never converged counts
-    with the number of updates that it was given, as a lower bound.
+    ``reached[metric]`` holds a number per seed, ``[S]``; it is read as a `Run` is.
 
-    Raises `ValueError` if the runs have different seeds or are fewer than two.
+    >>> linear = Measured({Metric("rmse", better="lower"): [0.5, 0.25]}, num_params=3)
+    >>> linear.values("rmse").tolist(), linear.value_names
+    ([0.5, 0.25], ('rmse',))
+    """
+
+    reached: Mapping[Metric, ArrayLike]
+    num_params: int | None = None
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names that `values` takes."""
+        return tuple(metric.name for metric in self.reached)
+
+    def record(self, name: str) -> Metric:
+        """What a number is."""
+        return next(metric for metric in self.reached if metric.name == name)
+
+    def values(self, metric: str) -> np.ndarray:
+        """One number per seed, ``[S]``."""
+        return np.asarray(self.reached[self.record(metric)], float)
+
+
+Arms = Mapping[str, Run | Measured]
+
+
+def compare(arms: Arms, metric: str | None = None) -> Comparisons:
+    """Compare every pair of arms over their seeds, paired, Holm-corrected.
+
+    ``metric`` is any of the arms' ``value_names``; None is the updates until
+    convergence, where a threshold asked for it, else what the runs are judged by. A
+    seed that never converged counts with the number of updates that it was given, as a
+    lower bound. A `Measured` is compared as if it had the same seeds.
+
+    Raises `ValueError` if the arms have different seeds, lack the metric, or are fewer
+    than two.
 
     >>> from seqgraph_jax import SequenceClassifier, TrainConfig, tasks, train_seeds
     >>> task = tasks.RandomCombinations(size=4)
@@ -68,28 +103,33 @@ def compare(
     >>> compare(runs, metric="loss").pairs[0].test
     'exact paired sign-flip test'
     """
-    if len({run.seeds for run in runs.values()}) != 1:
+    runs = [arm for arm in arms.values() if isinstance(arm, Run)]
+    if len({run.seeds for run in runs}) > 1:
         raise ValueError("runs can be compared if they have the same seeds")
-    values = {name: run.values(metric) for name, run in runs.items()}
-    options: dict[str, Any] = {}
-    if metric == "updates_to_converge":
-        options = {
-            "missing_as": max(run.config.updates for run in runs.values()),
-            "words": ("converges earlier than", "converges later than"),
-            "unit": "updates",
-        }
-    elif metric.endswith("accuracy"):
-        name = metric.replace("_", " ")
-        options = {
-            "words": (f"has a lower {name} than", f"has a higher {name} than"),
-            "unit": "points",
-            "scale": 100.0,
-        }
+    if metric is None:
+        metric = headline(next(iter(arms.values())))
+    for name, arm in arms.items():
+        if metric not in arm.value_names:
+            known = ", ".join(arm.value_names)
+            raise ValueError(f"{name} has no metric {metric!r}: there are {known}")
+    record = next(iter(arms.values())).record(metric)
+    missing_as = None
+    if record == UPDATES_TO_CONVERGE:
+        missing_as = max(run.config.updates for run in runs)
+    values = {name: arm.values(metric) for name, arm in arms.items()}
     return Comparisons(
-        metric,
+        record,
         {name: statistics.summarize(v) for name, v in values.items()},
-        statistics.compare(values, metric, **options),
+        statistics.compare(values, record, missing_as) if len(arms) > 1 else [],
     )
+
+
+def headline(arm: Run | Measured) -> str:
+    """What an arm is first of all compared by; see `compare`."""
+    if isinstance(arm, Measured):
+        return arm.value_names[0]
+    asked = arm.config.threshold is not None
+    return UPDATES_TO_CONVERGE.name if asked else arm.judged_by
 
 
 def environment(num_devices: int, seed_width: int) -> dict[str, Any]:
@@ -118,37 +158,21 @@ def _git_commit() -> str | None:
 def results(
     experiment: str,
     config: Mapping[str, Any],
-    runs: Mapping[str, Run],
+    seeds: Sequence[int],
+    arms: Arms,
     comparisons: Sequence[Comparisons],
     timing: Mapping[str, float],
 ) -> dict[str, Any]:
     """The record of results.json."""
-    arms = {
-        name: {
-            "num_params": run.num_params,
-            **(
-                {"num_converged": int(np.isfinite(run.updates_to_converge).sum())}
-                if "updates_to_converge" in run.value_names
-                else {}
-            ),
-            "num_diverged": int(run.diverged.sum()),
-            "updates": int(run.updates[-1]),
-            "train_s": run.train_s,
-            "metrics": {
-                metric: asdict(statistics.summarize(run.values(metric)))
-                for metric in run.value_names
-            },
-        }
-        for name, run in runs.items()
-    }
-    run = next(iter(runs.values()))
+    runs = [arm for arm in arms.values() if isinstance(arm, Run)]
+    layout = (runs[0].num_devices, runs[0].width) if runs else (1, len(seeds))
     return {
         "schema": 1,
         "experiment": experiment,
         "config": dict(config),
-        "seeds": list(run.seeds),
-        "environment": environment(run.num_devices, run.width),
-        "arms": arms,
+        "seeds": list(seeds),
+        "environment": environment(*layout),
+        "arms": {name: _arm(arm) for name, arm in arms.items()},
         "comparisons": [
             asdict(pair) for compared in comparisons for pair in compared.pairs
         ],
@@ -156,12 +180,36 @@ def results(
     }
 
 
+def _arm(arm: Run | Measured) -> dict[str, Any]:
+    """Of a run also how many seeds converged and diverged."""
+    record: dict[str, Any] = {}
+    if arm.num_params is not None:
+        record["num_params"] = arm.num_params
+    if isinstance(arm, Run):
+        if UPDATES_TO_CONVERGE.name in arm.value_names:
+            record["num_converged"] = int(np.isfinite(arm.updates_to_converge).sum())
+        record["num_diverged"] = int(arm.diverged.sum())
+        record["updates"] = int(arm.updates[-1])
+        record["train_s"] = arm.train_s
+    record["metrics"] = {
+        name: asdict(statistics.summarize(arm.values(name))) for name in arm.value_names
+    }
+    return record
+
+
 def metric_rows(arm: str, run: Run, since: int = 0) -> Iterator[dict[str, Any]]:
-    """Rows of metrics.jsonl: one per evaluation and seed, from evaluation ``since``."""
+    """Rows of metrics.jsonl, from evaluation ``since``: of each, one per seed.
+
+    Where a seed has parts, such as its folds, a row for each, which names it.
+    """
+    parts = run.parts.values if run.parts else (None,)
+    where = [(seed, part) for seed in run.seeds for part in parts]
     for k in range(since, len(run.updates)):
-        for s, seed in enumerate(run.seeds):
-            values = {name: metric[s, k].item() for name, metric in run.metrics.items()}
-            yield {"arm": arm, "seed": seed, "update": run.updates[k].item(), **values}
+        for r, (seed, part) in enumerate(where):
+            named = {run.parts.name: part} if run.parts else {}
+            values = {name: metric[r, k].item() for name, metric in run.metrics.items()}
+            update = run.updates[k].item()
+            yield {"arm": arm, "seed": seed, **named, "update": update, **values}
 
 
 def json_value(value: Any) -> Any:
@@ -204,9 +252,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, dumps(value, indent=2) + "\n")
 
 
-def write_metrics(
-    path: Path, runs: Mapping[str, Run], rows: Callable[..., Any] = metric_rows
-) -> None:
-    """Write metrics.jsonl anew from the runs; ``rows`` makes those of an arm."""
-    written = (row for arm, run in runs.items() for row in rows(arm, run))
-    write_text(path, "".join(dumps(row) + "\n" for row in written))
+def write_metrics(path: Path, runs: Mapping[str, Run]) -> None:
+    """Write metrics.jsonl anew from the runs."""
+    rows = (row for arm, run in runs.items() for row in metric_rows(arm, run))
+    write_text(path, "".join(dumps(row) + "\n" for row in rows))

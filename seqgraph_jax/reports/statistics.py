@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from seqgraph_jax.training.metrics import Metric, number
+
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 EXACT_UP_TO = 20  # seeds whose 2**n sign flips are enumerated
@@ -70,6 +72,19 @@ def bootstrap_interval(values: ArrayLike) -> tuple[float, float]:
         rng=np.random.default_rng(0),
     )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def mean_interval(values: ArrayLike, digits: int = 3) -> str:
+    """Mean and its 95 % interval as text; the mean alone, of a single value.
+
+    >>> mean_interval([1.0, 2.0, 3.0, 4.0, 5.0, 9.0]), mean_interval([2.0])
+    ('4 (2.33 to 6.67)', '2')
+    """
+    s = summarize(values)
+    if s.n < 2:
+        return number(s.mean, digits)
+    low, high = (number(end, digits) for end in s.ci95)
+    return f"{number(s.mean, digits)} ({low} to {high})"
 
 
 def mean_band(curves: np.ndarray, num_resamples: int = 2_000) -> np.ndarray:
@@ -203,25 +218,22 @@ class Comparison:
 
 def compare(
     arms: Mapping[str, Sequence[float] | np.ndarray],
-    metric: str,
+    metric: Metric,
     missing_as: float | None = None,
-    words: tuple[str, str] = ("is lower than", "is higher than"),
-    unit: str = "",
-    scale: float = 1.0,
 ) -> list[Comparison]:
     """Compare every pair of arms, in their order, value i of each from the same seed.
 
     ``missing_as`` stands in for values that do not exist, as a lower bound: for times
     to an event that never came, the time waited. Without it a pair with a missing
-    value is left out, and the verdict says how many. ``words`` are the verdict's for a
-    negative and a positive difference; its numbers are ``scale`` times the values, and
-    ``unit`` follows them.
+    value is left out, and the verdict says how many. Words, unit and scale of the
+    verdict are the metric's.
 
     Raises `ValueError` if arms differ in their number of values or are fewer than 2.
 
-    >>> [c] = compare({"gru": [90, 70, 80], "lstm": [140, 160, 120]}, "updates")
+    >>> updates = Metric("updates", words=("needs fewer than", "needs more than"))
+    >>> [c] = compare({"gru": [90, 70, 80], "lstm": [140, 160, 120]}, updates)
     >>> print(c.verdict)
-    gru is lower than lstm by 60 on average, but 3 seeds cannot reach p < 0.05 with \
+    gru needs fewer than lstm by 60 on average, but 3 seeds cannot reach p < 0.05 with \
 this test (smallest possible p = 0.25); 6 can.
     """
     if len(arms) < 2 or len({len(values) for values in arms.values()}) > 1:
@@ -239,7 +251,7 @@ this test (smallest possible p = 0.25); 6 can.
         p_value, test = sign_flip_test(differences)
         found.append(
             Comparison(
-                metric=metric,
+                metric=metric.name,
                 a=a,
                 b=b,
                 difference=float(differences.mean()) if len(differences) else math.nan,
@@ -254,23 +266,20 @@ this test (smallest possible p = 0.25); 6 can.
     adjusted = holm([comparison.p_value for comparison in found])
     found = [replace(c, p_holm=p) for c, p in zip(found, adjusted, strict=True)]
     return [
-        replace(c, verdict=_verdict(c, len(found), words, unit, scale) + c.verdict)
-        for c in found
+        replace(c, verdict=_verdict(c, len(found), metric) + c.verdict) for c in found
     ]
 
 
-def _verdict(
-    c: Comparison, pairs: int, words: tuple[str, str], unit: str, scale: float
-) -> str:
+def _verdict(c: Comparison, pairs: int, metric: Metric) -> str:
     """What the data support, as a sentence."""
     n = c.num_pairs
     if n == 0:
         return f"{c.a} and {c.b}: no seed has a value in both, so none are compared."
     if c.difference == 0:
         return f"{c.a} and {c.b} do not differ on average over {n} seeds."
-    unit = f" {unit}" if unit else ""
-    size = f"{scale * abs(c.difference):.4g}{unit}"
-    claim = f"{c.a} {words[c.difference > 0]} {c.b} by {size} on average"
+    unit = f" {metric.difference_unit}" if metric.difference_unit else ""
+    size = f"{metric.scale * abs(c.difference):.4g}{unit}"
+    claim = f"{c.a} {metric.verdict_words[c.difference > 0]} {c.b} by {size} on average"
     needed = seeds_needed(pairs)
     corrected = " after Holm's correction" if pairs > 1 else ""
     if n < needed:
@@ -280,7 +289,7 @@ def _verdict(
             f"this test{corrected} (smallest possible p = {smallest:.2g}); "
             f"{needed} can."
         )
-    low, high = scale * c.ci95[0], scale * c.ci95[1]
+    low, high = metric.scale * c.ci95[0], metric.scale * c.ci95[1]
     evidence = (
         f"(p = {c.p_holm:.2g}{corrected}, 95 % interval of {c.a} - {c.b}: "
         f"{low:.4g} to {high:.4g}{unit}, {n} seeds)"

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metrics
+
 
 class Batch(NamedTuple):
     """``inputs`` of the network, ``[B, ...]``, and ``targets``, ``[B, ...]``."""
@@ -14,7 +16,7 @@ class Batch(NamedTuple):
     targets: Any
 
 
-def classification_metrics(
+def judge_classes(
     logits: jax.Array, targets: jax.Array, counted: jax.Array | None = None
 ) -> dict[str, jax.Array]:
     """Mean cross entropy in nats and the share of right answers, from 0 to 1.
@@ -24,7 +26,7 @@ def classification_metrics(
     loss is not finite the accuracy is NaN, too: a broken network has none.
 
     >>> logits = jnp.array([[2.0, 0.0], [0.0, 2.0]])
-    >>> metrics = classification_metrics(logits, jnp.array([0, 0]))
+    >>> metrics = judge_classes(logits, jnp.array([0, 0]))
     >>> float(metrics["accuracy"]), round(float(metrics["loss"]), 4)
     (0.5, 1.1269)
     """
@@ -34,3 +36,7 @@ def classification_metrics(
     # zeros is 0, so the accuracy is 1 if and only if every answer is right.
     accuracy = 1 - (logits.argmax(-1) != targets).mean(where=counted)
     return {"loss": loss, "accuracy": jnp.where(jnp.isfinite(loss), accuracy, jnp.nan)}
+
+
+#: `judge_classes`, with what its numbers are: for tasks whose answers name classes.
+classification_metrics = Metrics(judge_classes, (ACCURACY, CROSS_ENTROPY))

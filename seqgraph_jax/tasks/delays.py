@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from seqgraph_jax.tasks.classification import Batch, classification_metrics
+from seqgraph_jax.training.metrics import ACCURACY, Metric, Metrics
 
 
 @jax.tree_util.register_static
@@ -42,7 +43,7 @@ class Copy:
     num_copied: int = 1
     num_kinds: int = 8
 
-    metrics = staticmethod(classification_metrics)
+    metrics = classification_metrics
 
     def __post_init__(self) -> None:
         if self.delay < 0:
@@ -97,7 +98,7 @@ class Copy:
 TOLERANCE = 0.16
 
 
-def adding_metrics(outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
+def judge_sums(outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
     """Mean squared error, and the share of answers nearer than 0.16 to the sum.
 
     Shapes: ``outputs [B, ...]`` of one number each, ``targets [B]``. Hochreiter and
@@ -107,6 +108,13 @@ def adding_metrics(outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Arra
     loss = (errors**2).mean()
     accuracy = 1 - (jnp.abs(errors) >= TOLERANCE).mean()
     return {"loss": loss, "accuracy": jnp.where(jnp.isfinite(loss), accuracy, jnp.nan)}
+
+
+#: `judge_sums`, with what its numbers are.
+adding_metrics = Metrics(
+    judge_sums,
+    (ACCURACY, Metric("loss", "mean squared error", better="lower")),
+)
 
 
 @jax.tree_util.register_static
@@ -133,7 +141,7 @@ class Adding:
 
     delay: int = 10
 
-    metrics = staticmethod(adding_metrics)
+    metrics = adding_metrics
     baseline_loss = 1 / 6
     baseline_accuracy = 1 - (1 - TOLERANCE) ** 2
 
@@ -182,7 +190,7 @@ class Delayed:
     delay: Any  # [], at most the task's
 
     @property
-    def metrics(self) -> Any:
+    def metrics(self) -> Metrics:
         return self.task.metrics
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:

@@ -19,7 +19,9 @@ import numpy as np
 from seqgraph_jax.data.records import GraphData
 from seqgraph_jax.data.splits import Split
 from seqgraph_jax.graph.adjacency import Adjacency, IndexedGraph, index_graph
-from seqgraph_jax.tasks.classification import Batch, classification_metrics
+from seqgraph_jax.tasks.classification import Batch, judge_classes
+from seqgraph_jax.tasks.nodes import TEST_ACCURACY, TEST_LOSS, VAL_ACCURACY
+from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
 
 
 class Slots(NamedTuple):
@@ -136,6 +138,18 @@ class GraphTargets(NamedTuple):
     tested: jax.Array | None = None
 
 
+#: What the numbers of a `GraphTask` are: of classes, and of values.
+CLASSES = (VAL_ACCURACY, TEST_ACCURACY, CROSS_ENTROPY, TEST_LOSS, ACCURACY)
+_SQUARED = "squared standard deviations"
+VALUES = (
+    Metric("val_rmse", "validation RMSE", better="lower", digits=3),
+    Metric("test_rmse", "test RMSE", better="lower", digits=3),
+    Metric("loss", "loss", unit=_SQUARED, better="lower"),
+    Metric("test_loss", "test loss", unit=_SQUARED, better="lower"),
+    Metric("rmse", "RMSE", better="lower", digits=3),
+)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class GraphTask:
@@ -180,9 +194,12 @@ class GraphTask:
         targets = GraphTargets(self.targets[self.held], self.val, self.test)
         return Batch(graphs, targets)
 
-    def metrics(
-        self, outputs: jax.Array, targets: GraphTargets
-    ) -> dict[str, jax.Array]:
+    @property
+    def metrics(self) -> Metrics:
+        """`judge`, with what its numbers are."""
+        return Metrics(self.judge, CLASSES if self.num_classes else VALUES)
+
+    def judge(self, outputs: jax.Array, targets: GraphTargets) -> dict[str, jax.Array]:
         """Of outputs ``[B + 1, C]``, or ``[B + 1, 1]`` for values; the last is padding.
 
         ``{"loss", "accuracy" or "rmse"}``, and of an evaluation, for example,
@@ -203,7 +220,7 @@ class GraphTask:
             f"test_{name}": test[name],
         }
 
-    _of_classes = staticmethod(classification_metrics)
+    _of_classes = staticmethod(judge_classes)
 
     def _of_values(
         self, outputs: jax.Array, values: jax.Array, counted: jax.Array | None

@@ -17,7 +17,8 @@ import scipy.sparse
 from seqgraph_jax.data.splits import Split
 from seqgraph_jax.graph.adjacency import IndexedGraph, index_graph
 from seqgraph_jax.graph.features import SparseFeatures
-from seqgraph_jax.tasks.classification import Batch, classification_metrics
+from seqgraph_jax.tasks.classification import Batch, judge_classes
+from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
 
 
 class NodeTargets(NamedTuple):
@@ -28,7 +29,7 @@ class NodeTargets(NamedTuple):
     tested: jax.Array | None = None
 
 
-def node_metrics(logits: jax.Array, targets: NodeTargets) -> dict[str, jax.Array]:
+def judge_nodes(logits: jax.Array, targets: NodeTargets) -> dict[str, jax.Array]:
     """Loss (nats) and accuracy of the nodes that count, in an evaluation of both sets.
 
     ``{"loss", "accuracy"}`` of a training batch; of an evaluation ``{"loss",
@@ -36,16 +37,30 @@ def node_metrics(logits: jax.Array, targets: NodeTargets) -> dict[str, jax.Array
     """
     labels, counted, tested = targets
     labels = labels.clip(0)  # -1, no label, counts nowhere
-    metrics = classification_metrics(logits, labels, counted)
+    metrics = judge_classes(logits, labels, counted)
     if tested is None:
         return metrics
-    test = classification_metrics(logits, labels, tested)
+    test = judge_classes(logits, labels, tested)
     return {
         "loss": metrics["loss"],
         "val_accuracy": metrics["accuracy"],
         "test_loss": test["loss"],
         "test_accuracy": test["accuracy"],
     }
+
+
+VAL_ACCURACY = Metric(
+    "val_accuracy", "validation accuracy", unit="%", scale=100, better="higher"
+)
+TEST_ACCURACY = Metric(
+    "test_accuracy", "test accuracy", unit="%", scale=100, better="higher"
+)
+TEST_LOSS = Metric("test_loss", "test loss", unit="nats", better="lower")
+
+#: `judge_nodes`, with what its numbers are.
+node_metrics = Metrics(
+    judge_nodes, (VAL_ACCURACY, TEST_ACCURACY, CROSS_ENTROPY, TEST_LOSS, ACCURACY)
+)
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +76,7 @@ class NodeTask:
     labels: jax.Array  # [N], -1 for none
     split: Split
 
-    metrics = staticmethod(node_metrics)
+    metrics = node_metrics
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
         return Batch(self.inputs, NodeTargets(self.labels, self.split.train))

@@ -1,16 +1,9 @@
 """Toy problems as pure functions of a key.
 
-A task is a frozen record of plain values with
-
-- ``sample(key, batch_size) -> Batch``: independent examples,
-- ``metrics(outputs, targets) -> dict``: scalars; ``"loss"`` is what training lowers,
-- ``test_sets() -> dict[str, Batch]``: what a trained network is finally judged on,
-- ``num_symbols``, ``num_classes``, ``length`` (positions T) and
-  ``baseline_accuracy``, that of always giving the most frequent label.
-
-Its class is registered with JAX as a static value (`jax.tree_util.register_static`);
-a task that holds arrays is registered as a pytree instead, and its arrays then travel
-as arguments of the compiled program.
+A toy problem is a task (`training.task.Task`) of plain values. Beside ``sample`` and
+``metrics`` it has ``test_sets``, what a trained network is finally judged on;
+``num_symbols``, ``num_classes`` and ``length`` (positions T); and
+``baseline_accuracy``, that of always giving the most frequent label.
 """
 
 from dataclasses import dataclass
@@ -54,7 +47,7 @@ class BaumSweet:
     max_digits: int = 6
     keep_zero: float = 0.016724
 
-    metrics = staticmethod(classification_metrics)
+    metrics = classification_metrics
     num_symbols = 3
     num_classes = 2
     LOW = 10
@@ -153,7 +146,7 @@ class RandomCombinations:
 
     size: int = 5
 
-    metrics = staticmethod(classification_metrics)
+    metrics = classification_metrics
     test_sets = _drawn_test_set
 
     def __post_init__(self) -> None:
@@ -213,7 +206,7 @@ class BinaryPalindrome:
 
     digits: int = 10
 
-    metrics = staticmethod(classification_metrics)
+    metrics = classification_metrics
     test_sets = _drawn_test_set
     num_symbols = 3
     num_classes = 2

@@ -1,10 +1,10 @@
 from . import measures as measures
 from . import sampling as sampling
+from .corpus import FollowingText as FollowingText
 from .corpus import TextError as TextError
 from .corpus import TextTask as TextTask
 from .corpus import Vocabulary as Vocabulary
 from .corpus import read_text as read_text
-from .corpus import text_metrics as text_metrics
 from .corpus import text_task as text_task
 from .corpus import without_gutenberg as without_gutenberg
 from .models import TextModel as TextModel

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from seqgraph_jax.tasks.classification import Batch, classification_metrics
+from seqgraph_jax.tasks.classification import Batch, judge_classes
+from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
 
 BOM = "\ufeff"
 
@@ -131,7 +132,7 @@ def without_gutenberg(text: str) -> str:
     return text[: end.start()] if end else text
 
 
-def text_metrics(outputs: tuple[Any, jax.Array], targets: jax.Array) -> dict[str, Any]:
+def judge_text(outputs: tuple[Any, jax.Array], targets: jax.Array) -> dict[str, Any]:
     """Mean loss in nats and in bits per character, and accuracy from 0 to 1.
 
     Shapes: ``outputs`` a carry and logits ``[B, T, V]``; targets ``[B, T]``, where a
@@ -139,22 +140,27 @@ def text_metrics(outputs: tuple[Any, jax.Array], targets: jax.Array) -> dict[str
     """
     _, logits = outputs
     counted = targets >= 0
-    metrics = classification_metrics(logits, jnp.where(counted, targets, 0), counted)
+    metrics = judge_classes(logits, jnp.where(counted, targets, 0), counted)
     return {**metrics, "bits_per_char": metrics["loss"] / jnp.log(2.0)}
+
+
+BITS_PER_CHAR = Metric("bits_per_char", "bits per character", better="lower")
+
+#: `judge_text`, with what its numbers are.
+text_metrics = Metrics(judge_text, (ACCURACY, BITS_PER_CHAR, CROSS_ENTROPY))
 
 
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["tokens", "held_out"],
-    meta_fields=["num_symbols", "window", "stateful"],
+    meta_fields=["num_symbols", "window"],
 )
 @dataclass(frozen=True)
 class TextTask:
     """Predict every next character in windows of a text.
 
     ``tokens [N]`` are trained on; ``held_out [M]``, which may be empty, is what a
-    network is evaluated on. With ``stateful`` the windows of a batch follow on those
-    of the batch before and the hidden state goes with them; else they are random.
+    network is evaluated on. The windows are random; those of `FollowingText` are not.
 
     Shapes: inputs ``[B, window]`` and targets ``[B, window]``, the inputs one further.
 
@@ -170,23 +176,13 @@ class TextTask:
     held_out: jax.Array
     num_symbols: int = field(default=0)
     window: int = 30
-    stateful: bool = False
 
-    metrics = staticmethod(text_metrics)
+    metrics = text_metrics
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
         """Windows that start anywhere in the text, uniformly."""
         last = len(self.tokens) - self.window
-        return self._windows(jax.random.randint(key, (batch_size,), 0, last))
-
-    def follow(self, step: jax.Array, batch_size: int) -> Batch:
-        """Windows number ``step`` of ``batch_size`` streams through the text.
-
-        Streams start at equal distances; a stream that reaches the start of the next
-        one goes on there, and at the end of the text at its beginning.
-        """
-        streams = jnp.arange(batch_size) * (len(self.tokens) // batch_size)
-        return self._windows(streams + step * self.window)
+        return self.windows(jax.random.randint(key, (batch_size,), 0, last))
 
     def evaluation(self, key: jax.Array, size: int) -> Batch:
         """The held-out text in ``size`` rows of equal length, all of it, in order.
@@ -204,10 +200,40 @@ class TextTask:
         targets = jnp.pad(self.held_out[1:], fill, constant_values=-1)
         return Batch(inputs.reshape(size, length), targets.reshape(size, length))
 
-    def _windows(self, starts: jax.Array) -> Batch:
+    def windows(self, starts: jax.Array) -> Batch:
+        """Windows that start at these characters; the text goes on at its beginning."""
         positions = starts[:, None] + jnp.arange(self.window + 1)[None]
         windows = self.tokens[positions % len(self.tokens)]
         return Batch(windows[:, :-1], windows[:, 1:])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class FollowingText:
+    """A `TextTask` whose windows follow one another, the hidden state going with them.
+
+    Raises as `text_task` does.
+    """
+
+    text: TextTask
+
+    metrics = text_metrics
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        return self.text.sample(key, batch_size)
+
+    def evaluation(self, key: jax.Array, size: int) -> Batch:
+        return self.text.evaluation(key, size)
+
+    def follow(self, step: jax.Array, batch_size: int) -> Batch:
+        """Windows number ``step`` of ``batch_size`` streams through the text.
+
+        Streams start at equal distances; a stream that reaches the start of the next
+        one goes on there, and at the end of the text at its beginning.
+        """
+        text = self.text
+        streams = jnp.arange(batch_size) * (len(text.tokens) // batch_size)
+        return text.windows(streams + step * text.window)
 
 
 def text_task(
@@ -216,8 +242,10 @@ def text_task(
     window: int = 30,
     holdout: float = 0.05,
     stateful: bool = False,
-) -> TextTask:
+) -> TextTask | FollowingText:
     """The task of a text, of which the last share ``holdout`` is not trained on.
+
+    With ``stateful`` its windows follow one another.
 
     Raises `TextError` for a text or a held-out part shorter than a window and a
     character.
@@ -239,10 +267,10 @@ def text_task(
                 f"text that is {name} has {length}: take a longer text or a shorter "
                 "window"
             )
-    return TextTask(
+    task = TextTask(
         tokens=jnp.asarray(tokens[:split]),
         held_out=jnp.asarray(tokens[split:]),
         num_symbols=len(vocabulary),
         window=window,
-        stateful=stateful,
     )
+    return FollowingText(task) if stateful else task

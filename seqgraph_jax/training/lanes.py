@@ -1,35 +1,36 @@
-"""Seeds on devices: one program for each device, run at once, with steady bits.
+"""Seeds on devices: one compiled program for all devices, with steady bits.
 
-Seeds lie along a leading axis S, split over the devices. A device goes through its
-seeds in groups of ``width``, vectorised within a group: width 1 is a loop, width S a
-full `vmap`. At one width a seed's result has the same bits whichever seeds run beside
-it, in whichever lane and on however many devices:
+Seeds lie along a leading axis S, in groups of ``width`` that are shared out over the
+devices. Each device goes through its groups one after another, vectorised within a
+group: width 1 is a loop, width S a full `vmap`. At one width a seed's result has the
+same bits whichever seeds run beside it, in whichever lane and on however many devices:
 
+- one program serves all devices (`map_seeds`), partitioned by hand with `shard_map`: a
+  device sees its own groups alone, and there is nothing to send;
 - the last group is filled up with copies of the first seed, so no group is smaller;
-- the compiler does not learn how many groups there are (`_map_groups`);
-- every device has a program of its own. One program partitioned over the devices goes
-  through other passes of the compiler, and its results then differ in the last bits
-  with the number of devices.
+- how many groups a device works through is an argument, one number for each device, and
+  at least two are stored on each: the compiler would take a loop of one turn apart,
+  fuse its body in another way, and change the last bits.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 Width = int | Literal["auto"]
+_SEEDS, _EVERYWHERE = PartitionSpec("seeds"), PartitionSpec()
 
 
 def resolve_width(width: Width, num_seeds: int) -> int:
     """Seeds per group: a given number, or a plain rule for ``"auto"``.
 
     On an accelerator all seeds of a device under one `vmap`; on a CPU one after
-    another, which the caches there prefer.
+    another, which the caches there prefer. Raises `ValueError` for a width below 1.
 
     >>> resolve_width(4, num_seeds=16)
     4
@@ -43,56 +44,90 @@ def resolve_width(width: Width, num_seeds: int) -> int:
     return -(-num_seeds // jax.local_device_count())
 
 
-def seed_devices(num_seeds: int, width: int) -> list[jax.Device]:
-    """Local devices, as many as can have a group of seeds."""
-    return jax.local_devices()[: -(-num_seeds // width)]
+class Layout(NamedTuple):
+    """Where S seeds lie: ``counts`` are the groups of ``width`` seeds of each device.
 
-
-def split_lanes(tree: Any, devices: Sequence[jax.Device], width: int) -> list[Any]:
-    """Split ``[S, ...]`` over the devices, in groups of ``width``, in order.
-
-    The last group is filled up with copies of the first row.
+    Every device stores equally many places, `rows` says what lies there.
     """
-    num_seeds = len(jax.tree.leaves(tree)[0])
-    rows = np.arange(-(-num_seeds // width) * width)
-    rows[num_seeds:] = 0
-    groups = np.array_split(rows.reshape(-1, width), len(devices))
-    return [
-        jax.tree.map(
-            lambda leaf, mine=mine, device=device: jax.device_put(
-                leaf[mine.reshape(-1)], device
-            ),
-            tree,
-        )
-        for mine, device in zip(groups, devices, strict=True)
-    ]
+
+    num_seeds: int
+    width: int
+    devices: tuple[jax.Device, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def per_device(self) -> int:
+        """Places on a device: those of two groups at least."""
+        return self.width * max(2, *self.counts)
+
+    @property
+    def places(self) -> np.ndarray:
+        """Where each seed lies, ``[S]``."""
+        taken = [
+            d * self.per_device + np.arange(count * self.width)
+            for d, count in enumerate(self.counts)
+        ]
+        return np.concatenate(taken)[: self.num_seeds]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Number of the seed at each place; where there is none, a copy of the first.
+
+        >>> lay_out(3, width=2, devices=jax.devices()[:1]).rows.tolist()
+        [0, 1, 2, 0]
+        """
+        rows = np.zeros(len(self.devices) * self.per_device, int)
+        rows[self.places] = np.arange(self.num_seeds)
+        return rows
+
+    def sharding(self, spec: PartitionSpec) -> NamedSharding:
+        return NamedSharding(Mesh(np.array(self.devices), ("seeds",)), spec)
 
 
-def join_lanes(lanes: Sequence[Any], num_seeds: int) -> Any:
-    """Rows of the seeds, ``[S, ...]``, on the host; what fills groups is left out."""
+def lay_out(
+    num_seeds: int, width: int, devices: Sequence[jax.Device] | None = None
+) -> Layout:
+    """Share out the groups over the local devices, as many as can have one."""
+    num_groups = -(-num_seeds // width)
+    chosen = tuple(devices or jax.local_devices())[:num_groups]
+    groups = np.array_split(np.arange(num_groups), len(chosen))
+    return Layout(num_seeds, width, chosen, tuple(map(len, groups)))
+
+
+def spread(tree: Any, layout: Layout) -> Any:
+    """Rows of the seeds, ``[S, ...]``, in their places on the devices."""
+    sharding, rows = layout.sharding(_SEEDS), layout.rows
+    return jax.tree.map(lambda leaf: jax.device_put(leaf[rows], sharding), tree)
+
+
+def spread_shapes(like: Any, layout: Layout) -> Any:
+    """What `spread` gives for rows of the seeds of which the shapes are known."""
+    sharding, num_places = layout.sharding(_SEEDS), len(layout.rows)
     return jax.tree.map(
-        lambda *parts: np.concatenate([np.asarray(part) for part in parts])[:num_seeds],
-        *lanes,
+        lambda leaf: jax.ShapeDtypeStruct(
+            (num_places, *leaf.shape[1:]), leaf.dtype, sharding=sharding
+        ),
+        like,
     )
+
+
+def collect(tree: Any, layout: Layout) -> Any:
+    """The way back of `spread`: rows of the seeds, ``[S, ...]``, on the host."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[layout.places], tree)
 
 
 def _map_groups(
     function: Callable[[Any, Any], Any],
     width: int,
-    num_groups: jax.Array,
+    counts: jax.Array,
     shared: Any,
     lanes: Any,
 ) -> Any:
-    """``function(shared, seed)`` for ``lanes [num_groups * width, ...]``, in groups.
+    """``function(shared, seed)`` on one device, for its first ``counts[0]`` groups.
 
-    `lax.map` for any number of groups that the compiler takes for many: it would take
-    a loop of one apart, fuse its body in another way, and change the last bits. So the
-    number is an argument, and a single group is stored with an idle one behind it.
+    `lax.map` with as many turns as an argument says; what it does not reach is empty.
     """
     groups = jax.tree.map(lambda leaf: leaf.reshape(-1, width, *leaf.shape[1:]), lanes)
-    stored = len(jax.tree.leaves(groups)[0])
-    if stored == 1:
-        groups = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), groups)
 
     def apply(group: Any) -> Any:
         if width > 1:
@@ -106,43 +141,47 @@ def _map_groups(
 
     like = jax.eval_shape(lambda: jax.vmap(apply)(groups))
     empty = jax.tree.map(lambda leaf: lax.empty(leaf.shape, leaf.dtype), like)
-    outputs = lax.fori_loop(0, num_groups, body, empty)
-    return jax.tree.map(
-        lambda leaf: leaf[:stored].reshape(-1, *leaf.shape[2:]), outputs
+    outputs = lax.fori_loop(0, counts[0], body, empty)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
+
+
+def lower_seeds(
+    function: Callable[[Any, Any], Any],
+    shared: Any,
+    lanes: Any,
+    layout: Layout,
+    donate: bool = False,
+) -> Callable[[], Callable[[Any], Any]]:
+    """`map_seeds` up to the compiler, which the result calls.
+
+    ``lanes`` may be their shapes (`spread_shapes`).
+    """
+    whole = jax.shard_map(
+        partial(_map_groups, function, layout.width),
+        mesh=layout.sharding(_SEEDS).mesh,
+        in_specs=(_SEEDS, _EVERYWHERE, _SEEDS),
+        out_specs=_SEEDS,
+        check_vma=False,  # a scan may start with a constant carry
     )
+    counts = jax.device_put(np.array(layout.counts, np.int32), layout.sharding(_SEEDS))
+    shared = jax.device_put(shared, layout.sharding(_EVERYWHERE))
+    jitted = jax.jit(whole, donate_argnums=(2,) if donate else ())
+    lowered = jitted.lower(counts, shared, lanes)
+    return lambda: partial(lowered.compile(), counts, shared)
 
 
 def map_seeds(
     function: Callable[[Any, Any], Any],
     shared: Any,
-    lanes: Sequence[Any],
-    devices: Sequence[jax.Device],
-    width: int,
+    lanes: Any,
+    layout: Layout,
     donate: bool = False,
-) -> Callable[[Sequence[Any]], list[Any]]:
-    """Compile ``function(shared, seed)`` for the lanes of every device.
+) -> Callable[[Any], Any]:
+    """Compile ``function(shared, seed)`` once, for the lanes of all devices.
 
-    The result takes lanes like the given ones (`split_lanes`) and runs all devices at
-    once; it returns their outputs, ``[lanes, ...]`` each, before they are computed.
-    ``shared`` is copied to every device. With ``donate`` the buffers of the lanes are
-    reused for the outputs.
+    The result takes lanes like the given ones (`spread`) and runs all devices at once;
+    it returns their outputs, in the same places, before they are computed. ``shared``
+    is copied to every device. With ``donate`` the buffers of the lanes are reused for
+    the outputs.
     """
-
-    on_device = partial(_map_groups, function, width)
-    jitted = jax.jit(on_device, donate_argnums=(2,) if donate else ())
-    counts = [len(jax.tree.leaves(lane)[0]) // width for lane in lanes]
-    fixed = [
-        (jax.device_put(np.int32(count), device), jax.device_put(shared, device))
-        for count, device in zip(counts, devices, strict=True)
-    ]
-    lowered = [jitted.lower(*f, lane) for f, lane in zip(fixed, lanes, strict=True)]
-    with ThreadPoolExecutor(len(devices)) as pool:
-        programs = list(pool.map(lambda program: program.compile(), lowered))
-
-    def run(lanes: Sequence[Any]) -> list[Any]:
-        return [
-            program(*f, lane)
-            for program, f, lane in zip(programs, fixed, lanes, strict=True)
-        ]
-
-    return run
+    return lower_seeds(function, shared, lanes, layout, donate)()

@@ -9,7 +9,7 @@ beginning of a long one and a resumed run needs no key from the past.
 """
 
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,26 +17,12 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from seqgraph_jax.training.config import TrainConfig, optimizer
+from seqgraph_jax.training.config import TrainConfig
+from seqgraph_jax.training.metrics import judged_by
+from seqgraph_jax.training.optimizers import optimizer
+from seqgraph_jax.training.task import Evaluated, Stateful, Task
 
 _INIT, _DATA, _DROPOUT = range(3)  # folds of the run's key, by purpose
-
-
-class Task(Protocol):
-    """What training asks of a task; see `seqgraph_jax.tasks`.
-
-    A task may have ``evaluation(key, size)``, the batch that networks are evaluated on
-    where that is not a sample. A task whose ``stateful`` is true has
-    ``follow(step, batch_size)``, the batch of update ``step``, which goes on where the
-    one before ended; its network has ``initial_carry(batch_size)``, takes a carry as
-    second argument and returns one first (see `seqgraph_jax.text`).
-    """
-
-    def sample(self, key: jax.Array, batch_size: int) -> Any:
-        """A batch with ``inputs`` and ``targets``."""
-
-    def metrics(self, outputs: Any, targets: Any) -> dict[str, jax.Array]:
-        """Scalars by name; ``"loss"`` is minimised."""
 
 
 class Best(NamedTuple):
@@ -44,14 +30,14 @@ class Best(NamedTuple):
 
     params: Any
     step: jax.Array  # [], update of that evaluation; 0 before any
-    value: jax.Array  # [], the metric, or minus the loss; -inf before any, never NaN
+    value: jax.Array  # [], the metric, negated where lower is better; -inf before any
     loss: jax.Array  # []; inf before any, never NaN
 
 
 class TrainState(NamedTuple):
     """What a run carries from one evaluation period to the next."""
 
-    step: jax.Array  # [], updates done
+    step: jax.Array  # [], updates done; a seed that has stopped does no more
     params: Any
     opt_state: Any
     best: Best
@@ -70,45 +56,68 @@ def num_params(params: Any) -> int:
 
 def eval_batch(task: Task, config: TrainConfig) -> Any:
     """The fixed evaluation batch, ``[eval_size, ...]``, from its own key."""
-    draw = getattr(task, "evaluation", task.sample)
+    draw = task.evaluation if isinstance(task, Evaluated) else task.sample
     return draw(jax.random.key(config.eval_seed), config.eval_size)
 
 
 def init(
-    model: nn.Module, task: Task, config: TrainConfig, key: jax.Array
+    model: nn.Module,
+    task: Task,
+    config: TrainConfig,
+    key: jax.Array,
+    tx: optax.GradientTransformation | None = None,
 ) -> TrainState:
-    """State before the first update.
+    """State before the first update; ``tx`` instead of the optimiser of ``config``.
 
     Parameters depend on the key and on their path in the tree alone: networks that
     share a layer's name and shape start with the same values in it.
+
+    Raises `ValueError` for what is no Linen module, and for one that keeps more than
+    parameters, such as the running means of ``nn.BatchNorm``.
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(
+            f"a network is a flax.linen.Module, not {type(model).__name__}: NNX "
+            "modules hold their parameters themselves, so a seed cannot have its own"
+        )
     example = jax.eval_shape(lambda: task.sample(key, 2)).inputs
     example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example)
-    params = model.init(jax.random.fold_in(key, _INIT), example)["params"]
+    variables = model.init(jax.random.fold_in(key, _INIT), example)
+    others = ", ".join(name for name in variables if name != "params")
+    if others:
+        raise ValueError(
+            f"{type(model).__name__} keeps {others} beside its parameters, which "
+            "training does not carry along: nn.LayerNorm or nn.GroupNorm, for example, "
+            "do the work of nn.BatchNorm without"
+        )
+    params = variables["params"]
+    stateful = isinstance(task, Stateful)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=optimizer(config).init(params),
+        opt_state=(tx or optimizer(config)).init(params),
         best=Best(params, jnp.int32(0), jnp.float32(-jnp.inf), jnp.float32(jnp.inf)),
-        carry=model.initial_carry(config.batch_size) if _stateful(task) else (),
+        carry=model.initial_carry(config.batch_size) if stateful else (),
     )
 
 
-def _stateful(task: Any) -> bool:
-    return getattr(task, "stateful", False)
-
-
 def update(
-    model: nn.Module, task: Task, config: TrainConfig, key: jax.Array, state: TrainState
+    model: nn.Module,
+    task: Task,
+    config: TrainConfig,
+    key: jax.Array,
+    state: TrainState,
+    tx: optax.GradientTransformation | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update on a fresh batch; metrics are those of the batch before the update."""
     data_key, dropout_key = (
         jax.random.fold_in(jax.random.fold_in(key, purpose), state.step)
         for purpose in (_DATA, _DROPOUT)
     )
+    stateful = isinstance(task, Stateful)
     arguments: tuple[Any, ...]
-    if _stateful(task):
-        batch = cast(Any, task).follow(state.step, config.batch_size)
+    if isinstance(task, Stateful):
+        batch = task.follow(state.step, config.batch_size)
         arguments = (batch.inputs, state.carry)
     else:
         batch = task.sample(data_key, config.batch_size)
@@ -119,10 +128,11 @@ def update(
             {"params": params}, *arguments, train=True, rngs={"dropout": dropout_key}
         )
         metrics = task.metrics(outputs, batch.targets)
-        return metrics["loss"], (outputs[0] if _stateful(task) else (), metrics)
+        return metrics["loss"], (outputs[0] if stateful else (), metrics)
 
     grads, (carry, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
-    updates, opt_state = optimizer(config).update(grads, state.opt_state, state.params)
+    tx = tx or optimizer(config)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     return TrainState(state.step + 1, params, opt_state, state.best, carry), metrics
 
@@ -134,16 +144,17 @@ def advance(
     key: jax.Array,
     evaluation: Any,
     state: TrainState,
+    tx: optax.GradientTransformation | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One evaluation period: ``eval_every`` updates, then metrics on ``evaluation``.
 
     ``key`` is the run's key and stays the same in every period. Metrics are scalars:
     those of ``evaluation`` under their names, and those of the period's training
     batches, averaged, under ``train_`` and their names. A seed that has stopped
-    (``stop_after``) keeps its state, and its metrics are NaN.
+    (``patience``) keeps its state, and its metrics are NaN.
     """
-    period = partial(_period, model, task, config, key, evaluation)
-    if not config.stop_after:
+    period = partial(_period, model, task, config, key, evaluation, tx=tx)
+    if not config.patience:
         return period(state)
 
     def rest(state: TrainState) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -154,9 +165,7 @@ def advance(
         return state, nothing
 
     waited = state.step - state.best.step
-    return lax.cond(
-        waited >= config.stop_after * config.eval_every, rest, period, state
-    )
+    return lax.cond(waited >= config.patience * config.eval_every, rest, period, state)
 
 
 def _period(
@@ -166,23 +175,23 @@ def _period(
     key: jax.Array,
     evaluation: Any,
     state: TrainState,
+    tx: optax.GradientTransformation | None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """An evaluation period of a seed that goes on; see `advance`."""
     state, history = lax.scan(
-        lambda state, _: update(model, task, config, key, state),
+        lambda state, _: update(model, task, config, key, state, tx),
         state,
         length=config.eval_every,
     )
     outputs = model.apply({"params": state.params}, evaluation.inputs)
     metrics = task.metrics(outputs, evaluation.targets)
-    if config.metric not in metrics:
+    metric = judged_by(task, config.metric)
+    if metric.name not in metrics:
         known = ", ".join(metrics)
-        raise ValueError(f"metric {config.metric!r} is unknown: the task has {known}")
-    loss, value = (
-        metrics[name].astype(jnp.float32) for name in ("loss", config.metric)
-    )
+        raise ValueError(f"metric {metric.name!r} is not evaluated: {known} are")
+    loss, value = (metrics[name].astype(jnp.float32) for name in ("loss", metric.name))
     loss = jnp.where(jnp.isnan(loss), jnp.inf, loss)
-    value = -value if config.metric == "loss" else value
+    value = metric.sign * value
     old = state.best
     better = (value > old.value) | ((value == old.value) & (loss < old.loss))
     best = jax.tree.map(
@@ -196,17 +205,20 @@ def _period(
 
 
 def train(
-    model: nn.Module, task: Task, config: TrainConfig, key: jax.Array
+    model: nn.Module,
+    task: Task,
+    config: TrainConfig,
+    key: jax.Array,
+    tx: optax.GradientTransformation | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """A whole run of ``config.updates`` updates; metrics ``[K]`` by name.
 
     Pure: ``jax.jit(jax.vmap(partial(train, model, task, config)))(keys)`` trains many
     seeds. It does not stop early, since nothing under `jit` can; `train_seeds` does.
 
-    >>> from seqgraph_jax.recurrent.networks import SequenceClassifier
-    >>> from seqgraph_jax.tasks.toy import RandomCombinations
-    >>> task = RandomCombinations(size=4)
-    >>> model = SequenceClassifier("gru", features=8, num_symbols=4, num_classes=4)
+    >>> from seqgraph_jax import SequenceClassifier, tasks
+    >>> task = tasks.RandomCombinations(size=4)
+    >>> model = SequenceClassifier("rnn", features=8, num_symbols=4, num_classes=4)
     >>> config = TrainConfig(updates=20, eval_every=10, batch_size=8, eval_size=16)
     >>> state, metrics = train(model, task, config, jax.random.key(0))
     >>> int(state.step), metrics["accuracy"].shape
@@ -214,7 +226,7 @@ def train(
     """
     evaluation = eval_batch(task, config)
     return lax.scan(
-        lambda state, _: advance(model, task, config, key, evaluation, state),
-        init(model, task, config, key),
+        lambda state, _: advance(model, task, config, key, evaluation, state, tx),
+        init(model, task, config, key, tx),
         length=config.num_evaluations,
     )

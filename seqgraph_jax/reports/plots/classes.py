@@ -11,16 +11,16 @@ from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_curves
 from seqgraph_jax.training.runs import Run
 
 
-def plot_training(runs: Mapping[str, Run], panels: Mapping[str, float]) -> Figure:
-    """Metrics against updates, a panel for each; ``panels`` holds metric and scale.
+def plot_training(runs: Mapping[str, Run], metrics: Sequence[str]) -> Figure:
+    """Metrics against updates, a panel for each.
 
     Seeds that have stopped leave the mean: late parts of a curve are of those that
     went on.
     """
-    figure = Figure(figsize=(5.6 * len(panels), 4.2), layout="constrained")
-    grid = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, (metric, scale) in zip(grid, panels.items(), strict=True):
-        plot_curves(axes, runs, metric, scale)
+    figure = Figure(figsize=(5.6 * len(metrics), 4.2), layout="constrained")
+    grid = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for axes, metric in zip(grid, metrics, strict=True):
+        plot_curves(axes, runs, metric)
     num_seeds = len(next(iter(runs.values())).seeds)
     title = f"mean of {num_seeds} seeds\nand its 95 % interval"
     grid[0].legend(frameon=False, title=title)

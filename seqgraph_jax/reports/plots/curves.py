@@ -16,27 +16,18 @@ from seqgraph_jax.reports import statistics
 from seqgraph_jax.training.runs import Run
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart, and markers.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#f0e442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-#: Axis labels of the metrics; a metric without one is labelled with its name.
-LABELS = {
-    "loss": "loss on the evaluation set (nats)",
-    "val_accuracy": "accuracy on the validation set (%)",
-    "train_loss": "training loss (nats)",
-    "accuracy": "accuracy on the evaluation set (%)",
-}
 
-
-def plot_curves(
-    axes: Axes, runs: Mapping[str, Run], metric: str, scale: float = 1.0
-) -> None:
+def plot_curves(axes: Axes, runs: Mapping[str, Run], metric: str) -> None:
     """Draw a metric against updates: every seed thin, the mean thick, and its band."""
+    record = next(iter(runs.values())).record(metric)
     for (arm, run), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
         num_diverged = int(run.diverged.sum())
         label = f"{arm} ({num_diverged} diverged)" if num_diverged else arm
-        plot_seeds(axes, run.updates, scale * run.metrics[metric], colour, label)
-    finish_axes(axes, "updates", LABELS.get(metric, metric))
+        plot_seeds(axes, run.updates, record.scale * run.metrics[metric], colour, label)
+    finish_axes(axes, "updates", record.axis)
 
 
 def plot_seeds(
@@ -95,36 +86,10 @@ def mark_level(axes: Axes, value: float, words: str, offset: int) -> None:
     )
 
 
-def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figure:
-    """Bits per character and accuracy against updates, in training and evaluation.
-
-    ``evaluation`` names the evaluation text; ``reported`` is an accuracy to compare
-    with, from 0 to 1.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    panels = (("bits_per_char", 1.0, "bits per character"), ("accuracy", 100.0, "%"))
-    for axes, (metric, scale, unit) in zip(figure.subplots(1, 2), panels, strict=True):
-        for name, label, colour in (
-            (f"train_{metric}", "training batches", COLOURS[0]),
-            (metric, evaluation, COLOURS[1]),
-        ):
-            plot_seeds(axes, run.updates, scale * run.metrics[name], colour, label)
-        finish_axes(axes, "updates", unit if scale == 1 else f"accuracy ({unit})")
-    if reported is not None:
-        words = "reported for the reference, in training"
-        mark_level(axes, 100 * reported, words, offset=-12)
-    axes.legend(loc="lower right", frameon=False)
-    return figure
-
-
 def plot_sweep(
     panels: Mapping[str, np.ndarray], x: np.ndarray, x_label: str, marks: Any = ()
 ) -> Figure:
     """Quantities ``[S, K]`` by their axis label against x ``[K]``, a panel for each."""
-    from matplotlib.figure import Figure
-
     columns = 3
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(4 * columns, 3.4 * rows), layout="constrained")
@@ -150,7 +115,7 @@ def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
     shifts = np.linspace(-0.12, 0.12, values.shape[1]) if values.shape[1] > 1 else [0.0]
     for seed_values, shift in zip(values.T, shifts, strict=True):
         axes.plot(positions + shift, seed_values, color="#888888", lw=0.5, alpha=0.6)
-    for a, (arm, run) in enumerate(runs.items()):
+    for a in range(len(runs)):
         colour, marker = COLOURS[a % len(COLOURS)], MARKERS[a % len(MARKERS)]
         axes.scatter(a + np.array(shifts), values[a], s=18, color=colour, marker=marker)
         s = statistics.summarize(values[a])
@@ -162,7 +127,6 @@ def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
         if s.num_missing:
             note = f"{s.num_missing} never"
             axes.annotate(note, (a, 1), xycoords=("data", "axes fraction"), ha="center")
-        del arm, run
     axes.set_xticks(positions, list(runs))
     axes.set_xlim(-0.5, len(runs) - 0.3)
     axes.set_ylim(bottom=0)
@@ -172,26 +136,33 @@ def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def plot_runs(runs: Mapping[str, Run], baseline_accuracy: float | None) -> Figure:
-    """Loss and accuracy against updates, and updates until convergence."""
-    from matplotlib.figure import Figure
+def plot_runs(runs: Mapping[str, Run], baseline: float | None = None) -> Figure:
+    """Loss and what runs are judged by against updates, and updates until convergence.
 
-    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
-    loss, accuracy, convergence = figure.subplots(1, 3, width_ratios=(3, 3, 2))
-    plot_curves(loss, runs, "loss")
+    ``baseline`` is a value of the judged metric, drawn as a line. The last panel is
+    there if a threshold asked for convergence.
+    """
+    first = next(iter(runs.values()))
+    metrics = list(dict.fromkeys(["loss", first.judged_by]))
+    converges = first.config.threshold is not None
+    widths = [3] * len(metrics) + [2] * converges
+    figure = Figure(figsize=(1.6 * sum(widths), 4.4), layout="constrained")
+    panels = list(
+        figure.subplots(1, len(widths), width_ratios=widths, squeeze=False)[0]
+    )
+    for axes, metric in zip(panels, metrics, strict=False):
+        plot_curves(axes, runs, metric)
     lowest = min(np.nanmin(run.metrics["loss"], initial=1.0) for run in runs.values())
     if lowest > 0:
-        loss.set_yscale("log")
-    plot_curves(accuracy, runs, "accuracy", scale=100)
-    if baseline_accuracy is not None:
-        mark_level(accuracy, 100 * baseline_accuracy, "most frequent label", offset=3)
-    num_seeds = len(next(iter(runs.values())).seeds)
-    accuracy.legend(
-        loc="center right",
-        title=f"mean of {num_seeds} seeds\nand its 95 % interval",
-        frameon=False,
-    )
-    plot_convergence(convergence, runs)
+        panels[0].set_yscale("log")
+    judged = panels[len(metrics) - 1]
+    if baseline is not None:
+        record = first.record(first.judged_by)
+        mark_level(judged, record.scale * baseline, "baseline", offset=3)
+    title = f"mean of {len(first.seeds)} seeds\nand its 95 % interval"
+    judged.legend(title=title, frameon=False)
+    if converges:
+        plot_convergence(panels[-1], runs)
     return figure
 
 

@@ -1,0 +1,273 @@
+"""Many seeds go through one compiled program; how they lie is in `training.lanes`."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+
+from seqgraph_jax.training import loop
+from seqgraph_jax.training.config import TrainConfig
+from seqgraph_jax.training.lanes import (
+    Width,
+    collect,
+    lay_out,
+    lower_seeds,
+    resolve_width,
+    spread,
+    spread_shapes,
+)
+from seqgraph_jax.training.loop import TrainState, num_params
+from seqgraph_jax.training.metrics import judged_by, records_of
+from seqgraph_jax.training.runs import Parts, Run
+from seqgraph_jax.training.setup import set_up
+from seqgraph_jax.training.task import Task, check_task
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Raise `ValueError` unless seeds are distinct, 0 to 2**32 - 1, at least one."""
+    seeds = tuple(int(seed) for seed in seeds)
+    if not seeds:
+        raise ValueError("seeds: at least one is needed")
+    for seed in seeds:
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"seed {seed} is outside 0 to 2**32 - 1")
+        if seeds.count(seed) > 1:
+            raise ValueError(f"seed {seed} is given more than once")
+    return seeds
+
+
+_eval_batch = jax.jit(loop.eval_batch, static_argnames="config")
+
+
+def run_keys(seeds: Sequence[int], parts: Parts | None = None) -> jax.Array:
+    """The key of every seed, ``[S]``, or of every part of it, ``[S P]``.
+
+    That of a part is the fold of the seed's key with the part's number: a seed and a
+    part have the same key, however many others there are.
+    """
+    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
+    if parts is None:
+        return keys
+    numbers = np.arange(len(parts.values))
+    fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
+    return fold(keys, numbers).reshape(-1)
+
+
+def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
+    """A task for every run.
+
+    Raises `ValueError` if there are more or fewer, if one is not registered with JAX,
+    and if they differ in more than the values of their arrays: one program serves all.
+    """
+    tasks = task if isinstance(task, Sequence) else [task] * num_runs
+    if len(tasks) != num_runs:
+        raise ValueError(f"{len(tasks)} tasks do not fit {num_runs} seeds")
+    structure: Any = jax.tree.structure(tasks[0])
+    for one in tasks if isinstance(task, Sequence) else tasks[:1]:
+        check_task(one)
+        if jax.tree.structure(one) != structure:
+            raise ValueError(
+                "the seeds' tasks differ in more than the values of their arrays: "
+                f"{one!r:.80} and {tasks[0]!r:.80} are not one program"
+            )
+    return tasks
+
+
+def _shared_and_own(trees: Sequence[Any]) -> tuple[list[Any], list[Any], Any]:
+    """Leaves that are one array in all trees, the others stacked, and how they join.
+
+    Returns ``shared``, ``own [S, ...]``, and ``join(shared, own of a seed) -> tree``.
+    """
+    columns = list(zip(*(jax.tree.leaves(tree) for tree in trees), strict=True))
+    is_shared = [all(leaf is column[0] for leaf in column) for column in columns]
+    structure = jax.tree.structure(trees[0])
+    shared = [c[0] for c, same in zip(columns, is_shared, strict=True) if same]
+    own = [
+        np.stack([np.asarray(leaf) for leaf in column])
+        for column, same in zip(columns, is_shared, strict=True)
+        if not same
+    ]
+
+    def join(shared: Sequence[Any], own: Sequence[Any]) -> Any:
+        sources = {True: iter(shared), False: iter(own)}
+        return jax.tree.unflatten(structure, [next(sources[s]) for s in is_shared])
+
+    return shared, own, join
+
+
+class Arm(NamedTuple):
+    """What one side of a comparison is trained with.
+
+    ``task`` is one for all seeds, or a sequence with one for each. ``tx`` is any optax
+    transformation, instead of the optimiser of ``config``.
+    """
+
+    model: nn.Module
+    task: Task | Sequence[Task]
+    config: TrainConfig
+    tx: optax.GradientTransformation | None = None
+
+
+class Prepared(NamedTuple):
+    """A run so far, its lanes, and the compiled program that advances them."""
+
+    run: Run
+    lanes: Any = None
+    advance: Callable[[Any], Any] | None = None  # None: the run is finished
+
+
+def abstract_state(arm: Arm, num_runs: int) -> TrainState:
+    """Shapes and dtypes of the state of ``num_runs`` runs; nothing is computed."""
+    model, task, config, tx = arm
+    first = task[0] if isinstance(task, Sequence) else task
+    init = partial(loop.init, model, first, config, tx=tx)
+    return jax.eval_shape(
+        lambda: jax.vmap(init)(jax.random.split(jax.random.key(0), num_runs))
+    )
+
+
+def fresh_run(
+    arm: Arm, seeds: Sequence[int], width: Width = "auto", parts: Parts | None = None
+) -> tuple[Run, TrainState]:
+    """The run before it starts, without a state, and the shapes of its state.
+
+    Raises `ValueError` for arguments that do not fit one another: nothing is compiled.
+    """
+    set_up()
+    seeds = check_seeds(seeds)
+    num_runs = len(seeds) * (len(parts.values) if parts else 1)
+    first = tasks_of(arm.task, num_runs)[0]
+    metric = judged_by(first, arm.config.metric)
+    width = resolve_width(width, num_runs)
+    like = abstract_state(arm, num_runs)
+    run = Run(
+        model=arm.model,
+        config=arm.config,
+        seeds=seeds,
+        metrics={},
+        records=records_of(first),
+        judged_by=metric.name,
+        last_update=np.zeros(num_runs, int),
+        best_update=np.zeros(num_runs, int),
+        num_params=num_params(like.params) // num_runs,
+        width=width,
+        num_devices=len(lay_out(num_runs, width).devices),
+        parts=parts,
+    )
+    return run, like
+
+
+def prepare(
+    arm: Arm,
+    seeds: Sequence[int],
+    width: Width = "auto",
+    *,
+    parts: Parts | None = None,
+    resume: Run | None = None,
+) -> Prepared:
+    """Draw what a run starts from, or take it from ``resume``, and compile its program.
+
+    Arguments and errors as for `train_seeds`.
+    """
+    if resume is not None and resume.finished:
+        return Prepared(resume)
+    start = time.perf_counter()
+    run, like = fresh_run(arm, seeds, width, parts)
+    run, num_runs = resume or run, len(run.last_update)
+    (model, task, config, tx), layout = arm, lay_out(num_runs, run.width)
+    if isinstance(task, Sequence):
+        data = [(one, loop.eval_batch(one, config)) for one in task]
+    else:
+        data = [(task, _eval_batch(task, config))] * num_runs
+    shared, own, join = _shared_and_own(data)
+
+    def init_one(shared: Any, lane: Any) -> TrainState:
+        key, own = lane
+        return loop.init(model, join(shared, own)[0], config, key, tx)
+
+    def advance_one(shared: Any, lane: Any) -> Any:
+        (key, own), state = lane
+        task, evaluation = join(shared, own)
+        state, metrics = loop.advance(model, task, config, key, evaluation, state, tx)
+        return ((key, own), state), metrics
+
+    fixed = spread((run_keys(run.seeds, parts), own), layout)
+    shapes = fixed, spread_shapes(like, layout)
+    lowered = lower_seeds(advance_one, shared, shapes, layout, donate=True)
+    with ThreadPoolExecutor(1) as pool:  # while the other program is compiled
+        compiling = pool.submit(lowered)
+        if resume is None:
+            states = lower_seeds(init_one, shared, fixed, layout)()(fixed)
+        else:
+            states = spread(resume.state, layout)
+        advance = compiling.result()
+    compile_s = run.compile_s + time.perf_counter() - start
+    run = replace(run, lanes=states, layout=layout, compile_s=compile_s)
+    return Prepared(run, (fixed, states), advance)
+
+
+def advance_seeds(prepared: Prepared) -> Iterator[Run]:
+    """Train and yield the run so far after every evaluation, the last one finished.
+
+    The ``state`` of a yielded run can be read until the next run is asked for. The
+    lanes of ``prepared`` are used up.
+    """
+    run, lanes, advance = prepared
+    if advance is None:
+        return
+    layout = run.layout
+    assert layout is not None
+    while not (run.metrics and run.finished):
+        start = time.perf_counter()
+        lanes, latest = advance(lanes)
+        state = lanes[1]
+        latest, last, best = collect((latest, state.step, state.best.step), layout)
+        run = replace(
+            run,
+            lanes=state,
+            metrics=_with_column(run.metrics, latest),
+            last_update=last,
+            best_update=best,
+            train_s=run.train_s + time.perf_counter() - start,
+        )
+        yield run
+
+
+def iterate_seeds(
+    model: nn.Module,
+    task: Task | Sequence[Task],
+    config: TrainConfig,
+    seeds: Sequence[int],
+    width: Width = "auto",
+    *,
+    parts: Parts | None = None,
+    tx: optax.GradientTransformation | None = None,
+    resume: Run | None = None,
+) -> Iterator[Run]:
+    """Train and yield the run so far after every evaluation, the last one finished.
+
+    Arguments as for `train_seeds`. ``resume`` is an earlier run of the same arguments:
+    training goes on after it and ends with the same bits as one that was never
+    interrupted.
+    """
+    arm = Arm(model, task, config, tx)
+    yield from advance_seeds(prepare(arm, seeds, width, parts=parts, resume=resume))
+
+
+def _with_column(
+    metrics: dict[str, np.ndarray], latest: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Metrics ``[S, K]`` with those of one more evaluation, ``[S]``, as last column."""
+    if not metrics:
+        return {name: column[:, None] for name, column in latest.items()}
+    return {
+        name: np.column_stack([metrics[name], column])
+        for name, column in latest.items()
+    }

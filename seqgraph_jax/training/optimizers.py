@@ -1,0 +1,59 @@
+"""The optimiser that a `TrainConfig` describes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import optax
+
+from seqgraph_jax.training.config import TrainConfig
+
+#: Courses of the learning rate by name: of its first value and the updates it takes.
+SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
+    "constant": lambda rate, updates: optax.constant_schedule(rate),
+    "linear": lambda rate, updates: optax.linear_schedule(rate, 0.0, updates),
+    "cosine": lambda rate, updates: optax.cosine_decay_schedule(rate, updates),
+}
+
+#: Optimisers by name; adamw takes the weight decay itself.
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+    "sgd": optax.sgd,
+    "momentum": partial(optax.sgd, momentum=0.9),
+    "rmsprop": optax.rmsprop,
+}
+
+
+def optimizer(config: TrainConfig) -> optax.GradientTransformation:
+    """Clipping by global norm, weight decay, then the optimiser, Adam by default.
+
+    The decay is that of an L2 penalty in the loss, so Adam scales it with the gradient
+    (Kingma and Ba, 2015); of ``adamw`` it is not scaled (Loshchilov and Hutter, 2019).
+    """
+    rate: Any = config.learning_rate
+    if config.schedule != "constant" or config.warmup:
+        course = SCHEDULES[config.schedule](rate, config.updates - config.warmup)
+        rise = optax.linear_schedule(0.0, rate, max(config.warmup, 1))
+        rate = optax.join_schedules([rise, course], [config.warmup])
+    clip = optax.clip_by_global_norm(config.max_norm)
+    decays = partial(_begins_with, config.decay_only)
+    if config.optimizer == "adamw":
+        return optax.chain(
+            clip, optax.adamw(rate, weight_decay=config.weight_decay, mask=decays)
+        )
+    parts = [clip]
+    if config.weight_decay:
+        parts.append(optax.add_decayed_weights(config.weight_decay, decays))
+    return optax.chain(*parts, OPTIMIZERS[config.optimizer](rate))
+
+
+def _begins_with(prefix: str, params: Any) -> Any:
+    """Whether each parameter's dotted path begins with ``prefix``."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: jax.tree_util.keystr(
+            path, simple=True, separator="."
+        ).startswith(prefix),
+        params,
+    )

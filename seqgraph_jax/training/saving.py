@@ -1,0 +1,180 @@
+"""Save a run on the way and go on with it: to the same bits, whatever stopped it."""
+
+import contextlib
+import hashlib
+import json
+import re
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training.checkpoints import CheckpointError
+from seqgraph_jax.training.iterate import (
+    Arm,
+    Prepared,
+    advance_seeds,
+    fresh_run,
+    prepare,
+)
+from seqgraph_jax.training.lanes import Width
+from seqgraph_jax.training.loop import TrainState
+from seqgraph_jax.training.runs import Parts, Run
+from seqgraph_jax.training.task import Task
+
+
+class Interrupted(KeyboardInterrupt):
+    """Stopped by a signal, after the state was saved in ``directory``."""
+
+    def __init__(self, signal_number: int, directory: Path) -> None:
+        super().__init__(f"stopped by signal {signal_number}; saved in {directory}")
+        self.signal_number = signal_number
+        self.directory = directory
+
+
+def save_run(
+    directory: Path,
+    run: Run,
+    settings: Mapping[str, Any],
+    keep_steps: Collection[int] = (),
+) -> None:
+    """Checkpoint a run: its states, metrics so far and times, beside the settings.
+
+    Raises `OSError` if it cannot be written; what was saved before is then untouched.
+    """
+    seconds = {"compile": np.array(run.compile_s), "train": np.array(run.train_s)}
+    tree = {"state": run.state, "metrics": run.metrics, "seconds": seconds}
+    step = int(run.updates[-1])
+    checkpoints.save(directory, step, tree, settings, keep_steps=keep_steps)
+
+
+def load_run(
+    directory: Path, fresh: Run, like: TrainState, settings: Mapping[str, Any]
+) -> Run | None:
+    """The run that was saved newest, None if there is none.
+
+    ``fresh`` and ``like`` are those of `fresh_run`. Raises `CheckpointError` if the
+    checkpoint is damaged, of another model, or of other settings.
+    """
+    if not checkpoints.steps(directory):
+        return None
+    checkpoint = checkpoints.load(directory)
+    state = checkpoint.restore("state", like)
+    for name in dict.fromkeys([*checkpoint.config, *settings]):
+        there, here = checkpoint.config.get(name), settings.get(name)
+        if there != here:
+            raise CheckpointError(
+                f"{directory} was made with {name} = {there!s:.200}, not "
+                f"{here!s:.200}: go on with the same settings, or start anew in "
+                "another directory"
+            )
+    seconds = checkpoint.under("seconds")
+    return replace(
+        fresh,
+        lanes=state,
+        metrics=checkpoint.under("metrics"),
+        last_update=state.step,
+        best_update=state.best.step,
+        compile_s=seconds["compile"].item(),
+        train_s=seconds["train"].item(),
+    )
+
+
+def prepare_saved(
+    arm: Arm,
+    seeds: Sequence[int],
+    width: Width = "auto",
+    *,
+    directory: Path,
+    settings: Mapping[str, Any] | None = None,
+    parts: Parts | None = None,
+) -> tuple[Prepared, Mapping[str, Any]]:
+    """`prepare`, from where the run in ``directory`` stopped, if there is one.
+
+    ``settings``, JSON values, are kept beside the arrays, without them those of the
+    arguments; a run is gone on with if they are the same. Returns them, too.
+    """
+    fresh, like = fresh_run(arm, seeds, width, parts)
+    if settings is None:
+        settings = _settings_of(fresh, arm.task)
+    resume = load_run(directory, fresh, like, settings)
+    prepared = prepare(arm, seeds, fresh.width, parts=parts, resume=resume)
+    return prepared, settings
+
+
+def iterate_saved(
+    prepared: Prepared,
+    directory: Path,
+    settings: Mapping[str, Any],
+    checkpoint_every: float = 60.0,
+    keep_steps: Collection[int] = (),
+) -> Iterator[Run]:
+    """`advance_seeds`, saved on the way; what was saved before is yielded first.
+
+    Raises `Interrupted` after a SIGINT or SIGTERM, once the state is saved.
+    """
+    if prepared.run.metrics:
+        yield prepared.run
+    saved_at = time.monotonic()
+    with deferred_signals() as received:
+        for run in advance_seeds(prepared):
+            due = time.monotonic() - saved_at >= checkpoint_every or run.finished
+            if due or received or int(run.updates[-1]) in keep_steps:
+                save_run(directory, run, settings, keep_steps)
+                saved_at = time.monotonic()
+            yield run
+            if received:
+                save_run(directory, run, settings, keep_steps)
+                raise Interrupted(received[0], directory)
+
+
+def _settings_of(fresh: Run, task: Task | Sequence[Task]) -> dict[str, Any]:
+    """What a run was asked for, as JSON values; of the task's arrays their SHA-256."""
+    digest = hashlib.sha256(_without_addresses(repr(jax.tree.structure(task))).encode())
+    for leaf in jax.tree.leaves(task):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    settings = {
+        "model": _without_addresses(repr(fresh.model)),
+        "task": digest.hexdigest(),
+        **asdict(fresh.config),
+        "seeds": fresh.seeds,
+        "seed_width": fresh.width,
+        "parts": fresh.parts,
+    }
+    return json.loads(json.dumps(settings, default=str))
+
+
+def _without_addresses(text: str) -> str:
+    """Text in which no function tells where in memory it lies."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+@contextlib.contextmanager
+def deferred_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list; a second SIGINT interrupts at once.
+
+    Outside of the main thread, where Python takes no signals, the list stays empty.
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        if received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
