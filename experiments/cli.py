@@ -1,4 +1,4 @@
-"""Command line of every experiment: parsing, devices, exit codes.
+"""Command line of every experiment: parsing, exit codes.
 
 A configuration is a frozen dataclass; tyro makes the flags. Nested records' flags
 stand beside the others'. What a user can cause ends with one sentence on stderr and
@@ -13,73 +13,132 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, cast, get_origin, get_type_hints
+
+from seqgraph_jax.training.ranges import (
+    AtLeast,
+    Count,
+    NotNegative,
+    bounds_of,
+    check_ranges,
+)
 
 START = time.perf_counter()  # seconds; close to the process's start
+HELP = ("-h", "--help")
 
 
 class UsageError(ValueError):
     """Something that the user can put right; the message is one sentence."""
 
 
-class Interrupted(Exception):
-    """Stopped by a signal after the state was saved; ``exit_code`` says by which."""
-
-    def __init__(self, signal_number: int, directory: Path) -> None:
-        super().__init__(signal_number, directory)
-        self.exit_code = 128 + signal_number
-        self.directory = directory
-
-
 @dataclass(frozen=True)
 class RunOptions:
-    """Flags that every experiment has."""
+    """Flags of every experiment."""
 
-    seeds: tuple[int, ...] = ()  # seeds to train (default: those of the preset)
-    num_seeds: int | None = None  # train this many seeds: 0, 500, 1000, ...
-    seed_width: str = "auto"  # seeds vectorised together on a device: auto or a number
+    seeds: tuple[int, ...] = ()  # seeds to take (default: those of the preset)
+    num_seeds: Count | None = None  # take so many seeds: 0, 500, 1000, ...
     out: Path | None = None  # run directory (default: a new one in checkpoints/)
-    resume: bool = False  # go on with the run in --out, or the newest unfinished one
     smoke: bool = False  # tiny sizes: seconds on a CPU, to see that it works
-    checkpoint_every: float = 10.0  # seconds between checkpoints
     compilation_cache: bool = True  # keep compiled programs in the user's cache
 
 
-def preset_of(argv: Sequence[str], flag: str, default: str) -> str:
-    """Value of a flag that other flags' defaults depend on, before they are parsed."""
-    for i, word in enumerate(argv):
-        if word.startswith(f"{flag}="):
-            return word.partition("=")[2]
-        if word == flag and i + 1 < len(argv):
-            return argv[i + 1]
-    return default
+@dataclass(frozen=True)
+class TrainOptions:
+    """Flags of an experiment that trains."""
+
+    seed_width: str = "auto"  # seeds vectorised together on a device: auto or a number
+    resume: bool = False  # go on with the run in --out, or the newest unfinished one
+    checkpoint_every: NotNegative = 10.0  # seconds between checkpoints
 
 
-def parse(default: Any, argv: Sequence[str], prog: str, description: str) -> Any:
+def parse(
+    default: Any,
+    argv: Sequence[str],
+    prog: str,
+    description: str,
+    choose: Callable[[Any], Any] | None = None,
+    choices: Sequence[str] = (),
+) -> Any:
     """Configuration of the type of ``default``, changed by the flags in ``argv``.
 
-    Raises `UsageError` for flags and values that are not possible.
+    The flags named in ``choices``, of the record or of its ``run``, are read first:
+    ``choose`` takes a record of these and gives the default of all others. Raises
+    `UsageError` for flags and values that are not possible.
     """
+    if choose is not None:
+        kinds = get_type_hints(type(default), include_extras=True)
+        flags = []
+        for name in choices:
+            owner = default if name in kinds else default.run
+            kind = get_type_hints(type(owner), include_extras=True)[name]
+            flags.append((name, kind, field(default=getattr(owner, name))))
+        words = [word for word in argv if word not in HELP]
+        first = make_dataclass("Choices", flags, frozen=True)()
+        first, _ = _tyro(first, words, prog, return_unknown_args=True)
+        default = choose(first)
+    config = _tyro(default, argv, prog, description=description)
+    try:
+        check_ranges(config, flags=True)
+        for value in vars(config).values():
+            if is_dataclass(value):
+                check_ranges(value, flags=True)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return config
+
+
+def _tyro(default: Any, argv: Sequence[str], prog: str, **options: Any) -> Any:
     import tyro
 
+    kind = _shown(type(default))
     stderr = io.StringIO()
     try:
         with contextlib.redirect_stderr(stderr):
-            return tyro.cli(
-                type(default),
+            found = tyro.cli(
+                kind,
                 args=list(argv),
-                default=default,
+                default=_as(kind, default),
                 prog=prog,
-                description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
+                **options,
             )
     except SystemExit as stop:
         if not stop.code:
             raise
         raise UsageError(_sentence(stderr.getvalue())) from None
+    if options.get("return_unknown_args"):
+        return found
+    return _as(type(default), found)
+
+
+def _shown(kind: type) -> Any:
+    """The dataclass as the help shows it: with ranges, and a line of its docstring."""
+    import tyro
+
+    shown: dict[str, Any] = {}
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        bounds = [b for b in bounds_of(hint) if isinstance(b, AtLeast)]
+        if is_dataclass(hint):
+            hint = _shown(cast(type, hint))
+        elif bounds and get_origin(hint) is not tuple:
+            word = "INT" if "int" in str(hint) else "FLOAT"
+            metavar = f"{word}, {bounds[0]}"
+            hint = Annotated[hint, tyro.conf.arg(metavar=metavar)]
+        shown[name] = hint
+    line = (kind.__doc__ or "").partition("\n")[0]
+    members = {"__annotations__": shown, "__doc__": line}
+    members["__module__"] = kind.__module__  # where tyro finds the comments
+    return dataclass(frozen=True, kw_only=True)(type(kind.__name__, (kind,), members))
+
+
+def _as(kind: Any, record: Any) -> Any:
+    """A record, and those nested in it, as records of an equal type."""
+    hints = get_type_hints(kind)
+    values = vars(record).items()
+    return kind(**{k: _as(hints[k], v) if is_dataclass(v) else v for k, v in values})
 
 
 def _sentence(framed: str) -> str:
@@ -89,7 +148,7 @@ def _sentence(framed: str) -> str:
         lines = lines[2:]  # a plain terminal gets no frame but a title and a rule
     message = " ".join(itertools.takewhile(lambda line: set(line) - set("─-"), lines))
     message = re.sub(r"\s+([.,])", r"\1", message).removesuffix(".")
-    message = message.removeprefix("Error parsing train: ")
+    message = re.sub(r"^Error parsing \w+: ", "", message)
     meant = re.findall(r"--[\w-]+", framed.partition("Perhaps you meant")[2])
     meant = [flag for flag in dict.fromkeys(meant) if flag != "--help"]
     if meant:
@@ -97,53 +156,55 @@ def _sentence(framed: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def choose_seeds(options: RunOptions, preset_seeds: Sequence[int]) -> tuple[int, ...]:
+def with_values(config: Any, values: Mapping[str, Any]) -> Any:
+    """The record with other values, by name, or by dotted name within a nested one.
+
+    >>> from seqgraph_jax.training.config import TrainConfig
+    >>> with_values(TrainConfig(), {"updates": 20}).updates
+    20
+    """
+    direct: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        outer, _, inner = name.partition(".")
+        if inner:
+            nested.setdefault(outer, {})[inner] = value
+        else:
+            direct[name] = value
+    direct |= {k: with_values(getattr(config, k), v) for k, v in nested.items()}
+    return replace(config, **direct)
+
+
+def nested(config: Any, kind: type) -> Any:
+    """The record of a type that a configuration holds, or that type's default."""
+    found = (getattr(config, f.name) for f in fields(config))
+    return next((value for value in found if isinstance(value, kind)), kind())
+
+
+def choose_seeds(options: RunOptions, default: Sequence[int]) -> tuple[int, ...]:
     """Seeds of a run: ``--seeds``, or ``--num-seeds`` with the reference's spacing."""
-    from seqgraph_jax.training.seeds import check_seeds
+    from seqgraph_jax.training.iterate import check_seeds
 
     if options.seeds and options.num_seeds is not None:
         raise UsageError("--seeds and --num-seeds cannot be given together")
     if options.num_seeds is not None:
-        if options.num_seeds < 1:
-            raise UsageError(f"--num-seeds must be 1 or more, not {options.num_seeds}")
         return tuple(range(0, 500 * options.num_seeds, 500))
     try:
-        return check_seeds(options.seeds or preset_seeds)
+        return check_seeds(options.seeds or default)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def choose_width(options: RunOptions, num_seeds: int) -> int:
+def choose_width(options: TrainOptions, smoke: bool, num_runs: int) -> int:
     """Seeds per group that ``--seed-width`` stands for on this machine."""
     from seqgraph_jax.training.lanes import resolve_width
 
     width = options.seed_width
-    if width == "auto" and options.smoke:
-        return num_seeds  # one group on one device: most of a smoke run is compilation
+    if width == "auto" and smoke:
+        return num_runs  # one group on one device: most of a smoke run is compilation
     if width != "auto" and not re.fullmatch(r"[1-9]\d*", width):
         raise UsageError(f"--seed-width must be auto or 1 or more, not {width}")
-    return resolve_width("auto" if width == "auto" else int(width), num_seeds)
-
-
-def set_up_jax(compilation_cache: bool) -> None:
-    """Cores of a CPU as devices, and the compilation cache; before JAX computes."""
-    import jax
-
-    forced = "device_count" in os.environ.get("XLA_FLAGS", "")
-    if jax.config.jax_num_cpu_devices < 1 and not forced:
-        # Raises if a program that called `main` has computed with JAX already.
-        with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", _num_cores())
-    if compilation_cache and not jax.config.jax_compilation_cache_dir:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(cache / "seqgraph_jax/xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-def _num_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return resolve_width("auto" if width == "auto" else int(width), num_runs)
 
 
 def command_line(module: str, argv: Sequence[str]) -> str:
@@ -166,28 +227,35 @@ def resume_command(module: str, argv: Sequence[str], directory: Path) -> str:
     return command_line(module, [*words, "--out", str(directory), "--resume"])
 
 
-def run_main(
-    main: Callable[[Sequence[str]], None], module: str, argv: Sequence[str] | None
-) -> int:
-    """Call an experiment and return the exit code; errors are a sentence on stderr."""
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        main(argv)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        command = resume_command(module, argv, stop.directory)
-        print(
-            f"\ninterrupted; the state is saved. To go on: {command}", file=sys.stderr
-        )
-        return stop.exit_code
-    except BrokenPipeError:  # who reads, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print(
-            "\ninterrupted; a run that had started is kept: --resume goes on with it",
-            file=sys.stderr,
-        )
-        return 130
-    return 0
+def command(
+    module: str, main: Callable[[Sequence[str]], None]
+) -> Callable[[Sequence[str] | None], int]:
+    """``main(argv)`` as a command: its exit code, errors as a sentence on stderr."""
+
+    def run(argv: Sequence[str] | None = None) -> int:
+        argv = sys.argv[1:] if argv is None else list(argv)
+        try:
+            main(argv)
+        except UsageError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except BrokenPipeError:  # who reads, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except KeyboardInterrupt as stop:
+            from seqgraph_jax.training.saving import Interrupted
+
+            if not isinstance(stop, Interrupted):
+                print(
+                    "\ninterrupted; a run that had started is kept: --resume goes on "
+                    "with it",
+                    file=sys.stderr,
+                )
+                return 130
+            again = resume_command(module, argv, stop.directory.parents[1])
+            print(
+                f"\ninterrupted; the state is saved. To go on: {again}", file=sys.stderr
+            )
+            return 128 + stop.signal_number
+        return 0
+
+    return run

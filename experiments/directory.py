@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import seqgraph_jax as sg
 from experiments.cli import UsageError
-from seqgraph_jax.reports import results
 
 DEFAULT_OUT = Path("checkpoints")
 
@@ -33,7 +33,7 @@ def open_directory(
     Raises `UsageError` if the directory holds something else, cannot be written, or
     was made with other settings.
     """
-    settings = results.json_value(settings)
+    settings = sg.reports.results.json_value(settings)
     if resume:
         path = out or _newest_unfinished(experiment)
         _check_same_settings(path, settings)
@@ -44,7 +44,7 @@ def open_directory(
             hint = "; add --resume to go on with it" if _is_run(path) else ""
             raise UsageError(f"{path} exists and is not empty{hint}")
         path.mkdir(parents=True, exist_ok=True)
-        results.write_json(path / "config.json", settings)
+        sg.reports.results.write_json(path / "config.json", settings)
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}") from error
     return Directory(path, settings)
@@ -80,7 +80,7 @@ def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
     if not _is_run(path):
         raise UsageError(f"{path} holds no run to resume")
     try:
-        there = results.read_json(path / "config.json")
+        there = sg.reports.results.read_json(path / "config.json")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path / 'config.json'} cannot be read: {error}") from error
     for name in dict.fromkeys([*there, *settings]):

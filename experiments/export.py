@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.cli import UsageError, command_line, parse, run_main, set_up_jax
+import seqgraph_jax as sg
+from experiments import temperature
+from experiments.cli import UsageError, command, command_line, parse
 
 MODULE = "experiments.export"
 GRIMM = """
@@ -35,39 +37,33 @@ class Config:
     run: Path = Path("checkpoints/my-grimm")  # run directory of experiments.train_text
     out: Path = Path("my-model")  # new directory to write
     steps: tuple[int, ...] = (400,)  # checkpoints to take besides the last, if kept
-    smoke: bool = False  # accepted as everywhere; changes nothing here
     compilation_cache: bool = True  # keep compiled programs in the user's cache
 
 
-def main(argv: Sequence[str]) -> None:
+def run(argv: Sequence[str]) -> None:
     """Write the copy."""
     config = parse(Config(), argv, f"python -m {MODULE}", __doc__ or "")
-    set_up_jax(config.compilation_cache)
-
-    from experiments import text_report
-    from seqgraph_jax.text import models as text_models
-    from seqgraph_jax.training import checkpoints
-
+    sg.set_up(cache=config.compilation_cache)
     if config.out.exists():
         raise UsageError(f"{config.out} exists already")
     try:
-        last = text_models.load_text_model(config.run)
-        arm = config.run / "state" / last.config["cell"]
-        kept = [step for step in config.steps if step in checkpoints.steps(arm)]
-        models = [text_models.load_text_model(config.run, step) for step in kept]
+        last = sg.load_text_model(config.run)
+        there = sg.text.kept_steps(config.run, last.config["cell"])
+        kept = [step for step in config.steps if step in there]
+        models = [sg.load_text_model(config.run, step) for step in kept]
         record = json.loads((config.run / "results.json").read_text(encoding="utf-8"))
         rows = (config.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except (checkpoints.CheckpointError, OSError) as error:
+    except (sg.checkpoints.CheckpointError, OSError) as error:
         raise UsageError(f"{config.run} is not a finished run: {error}") from error
     seed = last.seeds[0]
     for loaded in (*models, last):
-        one = text_report.first_seed(loaded)
-        one = replace(one, config={**one.config, "seeds": [seed], "dtype": "float16"})
-        text_models.save_text_model(one, config.out, dtype="float16")
+        settings = {**loaded.config, "seeds": [seed], "dtype": "float16"}
+        one = replace(loaded.first, config=settings)
+        sg.text.save_text_model(one, config.out, dtype="float16")
     own = [row for row in rows if json.loads(row)["seed"] == seed]
     (config.out / "metrics.jsonl").write_text("\n".join(own) + "\n", encoding="utf-8")
     shutil.copy(config.run / "curves.png", config.out / "curves.png")
-    stored = text_models.load_text_model(config.out)
+    stored = sg.load_text_model(config.out)
     card = _card(
         last, stored, kept, record, str(config.run), command_line(MODULE, argv)
     )
@@ -76,22 +72,16 @@ def main(argv: Sequence[str]) -> None:
     print(f"{config.out}: {size / 1e6:.1f} MB, {len(kept) + 1} checkpoints")
 
 
-def _judge(loaded: Any) -> Any:
+def _judge(loaded: Any) -> dict[str, float]:
     """Metrics of the first seed's network on the evaluation text of its training."""
-    import jax
-
-    from experiments import train_text
-    from seqgraph_jax.text import corpus as text
-
-    names = train_text.Config.__dataclass_fields__.keys() - {"train", "run"}
-    config = train_text.Config(**{name: loaded.config[name] for name in names})
-    corpus = train_text.read_corpus(config)
-    task = text.text_task(loaded.vocabulary, corpus, config.window, config.holdout)
-    batch = task.evaluation(
-        jax.random.key(loaded.config["eval_seed"]), loaded.config["eval_size"]
+    config = loaded.config
+    corpus = temperature.read_corpus(temperature.Config(), loaded)
+    task = sg.text.text_task(
+        loaded.vocabulary, corpus, config["window"], config["holdout"]
     )
-    params = jax.tree.map(lambda leaf: leaf[0], loaded.params)
-    outputs = loaded.model.apply({"params": params}, batch.inputs)
+    train = sg.TrainConfig(eval_seed=config["eval_seed"], eval_size=config["eval_size"])
+    batch = sg.training.eval_batch(task, train)
+    [outputs] = sg.text.evaluation.outputs_of(loaded.first, batch.inputs)
     return {k: float(v) for k, v in task.metrics(outputs, batch.targets).items()}
 
 
@@ -140,5 +130,7 @@ python -m experiments.train_text --seeds {" ".join(map(str, record["seeds"]))} \
 {GRIMM if config["corpus"] == "grimm" else ""}"""
 
 
+main = command(MODULE, run)
+
 if __name__ == "__main__":
-    sys.exit(run_main(main, MODULE, None))
+    sys.exit(main())

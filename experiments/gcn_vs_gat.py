@@ -15,24 +15,20 @@ takes a folder with edges.csv and nodes.csv.
 """
 
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any, Literal
 
-from experiments.cli import (
-    START,
-    RunOptions,
-    UsageError,
-    choose_seeds,
-    choose_width,
-    command_line,
-    parse,
-    run_main,
-    set_up_jax,
-)
+import numpy as np
 
-MODULE = "experiments.gcn_vs_gat"
+import seqgraph_jax as sg
+from experiments.cli import RunOptions, TrainOptions
+from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.training.metrics import Metric, number
+from seqgraph_jax.training.ranges import Count, FromZero, NotNegative, Positive, Share
+
+Model = Literal["gcn", "gat", "gatv2", "gin", "mlp"]
 
 
 @dataclass(frozen=True)
@@ -40,25 +36,28 @@ class Config:
     """Flags of this experiment; None stands for what the model's paper has."""
 
     dataset: str = "cora"  # cora, citeseer, karate, lastfm_asia, or a path
-    models: tuple[str, ...] = ("gcn", "gat", "mlp")  # of gcn, gat, gatv2, gin, mlp
-    features: str = "auto"  # own, identity or degree; auto: own where there are any
+    models: tuple[Model, ...] = ("gcn", "gat", "mlp")  # one or more
+    features: Literal["auto", "own", "identity", "degree"] = "auto"  # own, if any
     random_splits: bool = False  # a new split for every seed
-    per_class: int = 20  # nodes of a class to train on, in a random split
-    num_val: int = 500  # nodes to choose the epoch by, in a random split
-    num_test: int = 1000  # nodes to test on, in a random split
-    layers: int = 2  # graph layers
-    hidden: int | None = None  # features of a layer, or of a head of attention
-    heads: int = 8  # heads of attention, in all layers but the last
-    dropout: float | None = None  # share dropped of inputs, hidden units, attention
-    self_weight: float = 1.0  # of the GCN's self-loops
+    per_class: Count = 20  # nodes of a class to train on, in a random split
+    num_val: Count = 500  # nodes to choose the epoch by, in a random split
+    num_test: Count = 1000  # nodes to test on, in a random split
+    layers: Count = 2  # graph layers
+    hidden: Count | None = None  # features of a layer, or of a head of attention
+    heads: Count = 8  # heads of attention, in all layers but the last
+    dropout: Share | None = None  # share dropped of inputs, hidden units, attention
+    self_weight: NotNegative = 1.0  # of the GCN's self-loops
     residual: bool = False  # add a layer's input to its output, where widths agree
     normalize: bool = False  # layer normalisation after all layers but the last
-    updates: int | None = None  # epochs at most: each update sees the whole graph
-    learning_rate: float | None = None  # Adam's step size
-    weight_decay: float | None = None  # L2 penalty
-    stop_after: int | None = None  # epochs without a better one until a seed stops
-    metric: str = "val_accuracy"  # what the best epoch is chosen by, or loss
-    run: RunOptions = field(default_factory=lambda: RunOptions(checkpoint_every=60.0))
+    updates: Count | None = None  # epochs at most: each update sees the whole graph
+    learning_rate: Positive | None = None  # Adam's step size
+    weight_decay: NotNegative | None = None  # L2 penalty
+    patience: FromZero | None = None  # epochs without a better one that stop a seed
+    metric: Literal["val_accuracy", "loss"] = "val_accuracy"  # what chooses the epoch
+    run: RunOptions = field(default_factory=RunOptions)
+    saving: TrainOptions = field(
+        default_factory=lambda: TrainOptions(checkpoint_every=60.0)
+    )
 
 
 #: Settings of the papers on Cora: Kipf and Welling 2017, section 5.2, whose weight
@@ -70,7 +69,7 @@ _GCN = {
     "weight_decay": 5e-4,
     "decay_only": "layers.layer_0",
     "updates": 200,
-    "stop_after": 0,
+    "patience": 0,
     "activation": "relu",
 }
 _GAT = {
@@ -80,7 +79,7 @@ _GAT = {
     "weight_decay": 5e-4,
     "decay_only": "",
     "updates": 1000,
-    "stop_after": 100,
+    "patience": 100,
     "activation": "elu",
 }
 PAPERS = {"gcn": _GCN, "gat": _GAT, "gatv2": _GAT, "gin": _GCN, "mlp": _GCN}
@@ -98,109 +97,39 @@ PUBLISHED: dict[str, dict[str, tuple[str, float, float | None]]] = {
         "mlp": ("Kipf and Welling 2017", 46.5, None),
     },
 }
+BEST = Metric("best_update", "best epoch")
+CAPTION = (
+    "Each seed's network is that of its best evaluation, of equals the one with the "
+    "lowest validation loss; test nodes take no part in the choice. What ± means for a "
+    "published number is for its source to say."
+)
 
 
-def configure(argv: Sequence[str]) -> Config:
-    """The configuration for a command line; raises `UsageError`."""
-    default = Config()
-    if "--smoke" in argv:
-        default = replace(default, dataset="karate", updates=4)
-    config = parse(default, argv, f"python -m {MODULE}", __doc__ or "")
-    for name in ("layers", "heads", "per_class", "num_val", "num_test", "hidden"):
-        value = getattr(config, name)
-        if value is not None and value < 1:
-            raise UsageError(
-                f"--{name.replace('_', '-')} must be 1 or more, not {value}"
-            )
-    if config.dropout is not None and not 0 <= config.dropout < 1:
-        raise UsageError(f"--dropout must be 0 to below 1, not {config.dropout}")
-    if config.self_weight < 0:
-        raise UsageError(f"--self-weight must be 0 or more, not {config.self_weight}")
-    if config.metric not in ("val_accuracy", "loss"):
-        raise UsageError(f"--metric must be val_accuracy or loss, not {config.metric}")
-    if config.features not in ("auto", "own", "identity", "degree"):
-        raise UsageError(
-            f"--features must be auto, own, identity or degree, not {config.features}"
-        )
-    for model in config.models:
-        if model not in PAPERS:
-            raise UsageError(
-                f"unknown model {model!r}: choose from {', '.join(PAPERS)}"
-            )
-    if not config.models or len(set(config.models)) < len(config.models):
-        raise UsageError("--models takes one or more different models")
-    return config
+def build_task(config: Config, data: Any, seeds: tuple[int, ...]) -> Any:
+    """The task, or with ``--random-splits`` one for each seed; raises `ValueError`."""
 
-
-def read_data(name: str) -> Any:
-    """The data set's `NodeData`; raises `UsageError`."""
-    from seqgraph_jax.data import datasets
-    from seqgraph_jax.data.records import NodeData
-
-    try:
-        data = datasets.load(name)
-    except datasets.DataError as error:
-        raise UsageError(str(error)) from error
-    if not isinstance(data, NodeData):
-        raise UsageError(
-            f"{name} holds many graphs, not one with labelled nodes: "
-            "experiments.molecules takes it"
-        )
-    if data.num_classes < 2:
-        raise UsageError(f"{name} has fewer than two classes of nodes")
-    return data
-
-
-def build_task(config: Config, data: Any, seeds: Sequence[int]) -> Any:
-    """The task, or with ``--random-splits`` one for each seed; raises `UsageError`."""
-    import numpy as np
-    import scipy.sparse
-
-    from seqgraph_jax.data.splits import Split, random_split
-    from seqgraph_jax.tasks.nodes import NodeTask, node_inputs
-
-    if config.features == "own" and data.features is None:
-        raise UsageError(f"{config.dataset} has no features: choose identity or degree")
-    if config.features == "degree":
-        degrees = np.bincount(data.receivers, minlength=data.num_nodes).clip(max=100)
-        features: Any = np.eye(101)[degrees]
-    elif config.features == "identity" or data.features is None:
-        features = scipy.sparse.eye_array(data.num_nodes)
-    else:
-        features = data.features
-
-    def split(seed: int) -> Split:
+    def split(seed: int) -> Any:
         sizes = (config.per_class, config.num_val, config.num_test)
-        found = random_split(data.labels, seed, *sizes)
-        if not (found.val.any() and found.test.any()):
-            raise UsageError(
-                f"{config.dataset} has too few labelled nodes for a split: "
-                f"--per-class {config.per_class} leaves none to test on"
-            )
-        return found
+        return sg.random_split(data.labels, seed, *sizes)
 
-    official = None if data.train is None else Split(data.train, data.val, data.test)
-    task = NodeTask(
-        node_inputs(data.graph(), features), data.labels, official or split(0)
-    )
+    own = None if data.train is None else sg.Split(data.train, data.val, data.test)
+    features = sg.data.node_features(data, config.features)
+    inputs = sg.node_inputs(data.graph(), features)
+    task = sg.NodeTask(inputs, data.labels, own or split(0))
     return task.with_splits([split(s) for s in seeds]) if config.random_splits else task
 
 
 def build_arm(config: Config, name: str, task: Any, num_classes: int) -> Any:
-    """Network, task and training of one model; raises `UsageError`."""
-    from experiments.runner import Arm
-    from seqgraph_jax.graph.networks import NodeClassifier
-    from seqgraph_jax.training.loop import TrainConfig
-
+    """Network, task and training of one model."""
     paper = PAPERS[name]
     given = {k: v for k, v in asdict(config).items() if k in paper and v is not None}
-    chosen = {**paper, **given}
+    chosen: dict[str, Any] = {**paper, **given}
     options: dict[str, Any] = {}
     if name in ("gat", "gatv2"):
         options["dropout_rate"] = chosen["dropout"]
     if name == "gcn":
         options["self_weight"] = config.self_weight
-    model = NodeClassifier(
+    model = sg.NodeClassifier(
         name,
         chosen["hidden"],
         num_classes,
@@ -212,68 +141,160 @@ def build_arm(config: Config, name: str, task: Any, num_classes: int) -> Any:
         normalize=config.normalize,
         options=options,
     )
-    names = ("updates", "learning_rate", "weight_decay", "decay_only", "stop_after")
-    try:
-        train = TrainConfig(
-            **{key: chosen[key] for key in names},
-            eval_every=1,
-            batch_size=1,
-            eval_size=1,
-            max_norm=float("inf"),
-            metric=config.metric,
-            threshold=float("inf"),
-            early_stop=False,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return Arm(model, task, train)
+    names = ("updates", "learning_rate", "weight_decay", "decay_only", "patience")
+    train = sg.TrainConfig(
+        **{key: chosen[key] for key in names},
+        eval_every=1,
+        batch_size=1,
+        eval_size=1,
+        max_norm=float("inf"),
+        metric=config.metric,
+        early_stop=False,
+    )
+    return sg.Arm(model, task, train)
 
 
-def main(argv: Sequence[str]) -> None:
-    """Run the experiment."""
-    config = configure(argv)
-    set_up_jax(config.run.compilation_cache)
-
-    from experiments import directory, node_report, runner
-
-    preset = range(0, 500 * (2 if config.run.smoke else 100), 500)
-    seeds = choose_seeds(config.run, preset)
-    width = choose_width(config.run, len(seeds))
-    data = read_data(config.dataset)
+def build(config: Config, seeds: tuple[int, ...]) -> Study:
+    if not config.models or len(set(config.models)) < len(config.models):
+        raise ValueError("--models takes one or more different models")
+    data = sg.datasets.load_nodes(config.dataset)
     task = build_task(config, data, seeds)
     arms = {
         name: build_arm(config, name, task, data.num_classes) for name in config.models
     }
-    settings = {
-        **{k: v for k, v in asdict(config).items() if k != "run"},
-        "training": {name: asdict(arm.config) for name, arm in arms.items()},
-        "seeds": seeds,
-        "seed_width": width,
-    }
-    place = directory.open_directory(
-        "gcn_vs_gat", config.run.out, config.run.resume, settings
-    )
-    setup_s = time.perf_counter() - START
-    runs = runner.train_arms(
-        arms,
-        seeds,
-        width,
-        place,
-        config.run.checkpoint_every,
-        status=node_report.status,
-    )
-    node_report.finish(
-        runs,
-        arms,
-        data,
-        place,
-        published={} if config.random_splits else PUBLISHED.get(config.dataset, {}),
-        random_splits=config.random_splits,
-        question=(__doc__ or "").partition("\n")[0],
-        command=command_line(MODULE, argv),
-        setup_s=setup_s,
-    )
+    title = f"{' against '.join(config.models)} on {data.name}"
+    return Study(title, partial(report, config, data, arms), arms)
 
+
+def report(config: Config, data: Any, arms: Any, trained: Trained) -> Report:
+    records = sg.tasks.nodes
+    chosen = (records.TEST_ACCURACY, records.VAL_ACCURACY, records.TEST_LOSS)
+    runs = {
+        name: run.adding(
+            {metric: run.at(metric.name, run.best) for metric in chosen}
+            | {BEST: run.best + 1.0}
+        )
+        for name, run in trained.runs.items()
+    }
+    published = {} if config.random_splits else PUBLISHED.get(config.dataset, {})
+    comparisons, verdicts = [], ["One model alone: there is nothing to compare."]
+    if len(runs) > 1:
+        comparisons = [sg.compare(runs, metric.name) for metric in chosen[:2]]
+        verdicts = [pair.verdict for pair in comparisons[0].pairs]
+    classes = sg.reports.plots.classes
+    test = {name: 100 * run.values("test_accuracy") for name, run in runs.items()}
+    strips = classes.plot_strip_panels(
+        test, "accuracy on the test nodes (%)", published
+    )
+    matrices = {k: confusion(arms[k], run, data.num_classes) for k, run in runs.items()}
+    curves = classes.plot_training(runs, ["loss", "val_accuracy"])
+    confused = classes.plot_confusion(matrices, data.class_names)
+    heading = "Every seed's test accuracy, mean and 95 % interval"
+    shown = (*chosen[:2], BEST)
+    tables = sg.reports.tables
+    sections = [
+        sg.Section("Results", result_table(runs, shown, published), printed=True),
+        sg.Section(
+            "Every seed's test accuracy, mean and 95 % interval",
+            None,
+            strips,
+            "accuracy",
+        ),
+        sg.Section("Curves", None, curves, "curves"),
+        sg.Section(
+            "Confusion of the test nodes, mean over seeds", None, confused, "confusion"
+        ),
+        *attention(runs, arms, data),
+        sg.Section("Comparisons", tables.comparison_table(comparisons)),
+        sg.Section("Every seed", tables.seed_table(runs, trained.seeds, shown)),
+    ]
+    notes = []
+    if config.random_splits:
+        notes.append(
+            "Every seed has a split of its own, so the spread over seeds holds that of "
+            "the splits, and published numbers for one split are not beside it."
+        )
+    return Report(runs, verdicts, sections, comparisons, notes)
+
+
+def result_table(
+    runs: Mapping[str, Any], metrics: Any, published: Mapping[str, Any]
+) -> Any:
+    """A column per model, published numbers beside ours."""
+    rows: dict[str, list[str]] = {"published test accuracy": [], "– its source": []}
+    rows["lowest and highest seed"] = []
+    for name, run in runs.items():
+        source, value, deviation = published.get(name, ("", np.nan, None))
+        spread = "" if deviation is None else f" ± {deviation:g}"
+        test = run.values("test_accuracy")
+        found = test[np.isfinite(test)]
+        ends = (
+            [f"{end:.1%}" for end in (found.min(), found.max())] if len(found) else []
+        )
+        said = f"{number(value)}{spread} %" if source else "none"
+        for label, cell in zip(rows, (said, source, ", ".join(ends)), strict=True):
+            rows[label].append(cell)
+    return sg.reports.summary_table(runs, metrics, rows, CAPTION)
+
+
+def confusion(arm: Any, run: Any, num_classes: int) -> np.ndarray:
+    """Mean over seeds of the confusion of the test nodes, ``[C, C]``, % of a row."""
+    tasks = arm.task if isinstance(arm.task, list) else [arm.task] * len(run.seeds)
+    logits = run.predict(arm.first_task.inputs, batch_size=None)
+    matrices = [
+        sg.tasks.confusion(one.labels, scores.argmax(-1), one.split.test, num_classes)
+        for one, scores in zip(tasks, logits, strict=True)
+    ]
+    return np.mean(matrices, axis=0)
+
+
+def attention(runs: Mapping[str, Any], arms: Mapping[str, Any], data: Any) -> list[Any]:
+    """Where attention goes, of the networks that attend: a table and a drawing."""
+    rows, figure, seed = [], None, 0
+    for name in (name for name in runs if name in ("gat", "gatv2")):
+        run, task = runs[name], arms[name].first_task
+        found = sg.analysis.measure_attention(
+            run.model, run.params(), task.inputs, task.labels
+        )
+        gain = found["attended"] - found["kin"]
+        shares = [f"{100 * found[key].mean():.1f} %" for key in ("kin", "attended")]
+        even, more = (
+            sg.statistics.mean_interval(100 * v, 4) for v in (found["evenness"], gain)
+        )
+        rows.append([name, even, *shares, more])
+        if figure is None:
+            seed, edges = run.seeds[0], task.inputs.adjacency
+            paid = sg.analysis.attention_of(run.model, run.params(seed), task.inputs)
+            values = (*paid, sg.analysis.evenness(edges, *paid))
+            figure = sg.reports.plots.neighbourhoods.plot_neighbourhoods(
+                np.asarray(edges.senders),
+                np.asarray(edges.receivers),
+                *(np.asarray(value.mean(1)) for value in values),
+                np.asarray(task.labels),
+                data.class_names,
+                data.node_names,
+            )
+    header = ["model", "evenness (%), mean, 95 % interval"]
+    header += ["neighbours of the own class", "attention to them"]
+    header += ["difference (points), 95 % interval"]
+    caption = (
+        "Attention of the first layer of each seed's chosen network, over all heads "
+        "and nodes. Evenness is the entropy of a head's attention as a share of that "
+        "of equal weights: at 100 % attention is an average."
+    )
+    heading = f"Attention; drawn: least even, median, most even node, seed {seed}"
+    table = sg.Table(header, rows, caption)
+    return [sg.Section(heading, table, figure, "attention")] if rows else []
+
+
+main = experiment(
+    "gcn_vs_gat",
+    Config(),
+    build,
+    doc=__doc__,
+    seeds=lambda config: range(0, 50_000, 500),
+    smoke={"dataset": "karate", "updates": 4},
+)
 
 if __name__ == "__main__":
-    sys.exit(run_main(main, MODULE, None))
+    sys.exit(main())

@@ -15,29 +15,20 @@ The run directory can be given to experiments.sample as --checkpoint.
 
 import hashlib
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.cli import (
-    START,
-    RunOptions,
-    UsageError,
-    choose_seeds,
-    choose_width,
-    command_line,
-    parse,
-    run_main,
-    set_up_jax,
-)
-from seqgraph_jax.training.loop import TrainConfig
+import numpy as np
 
-MODULE = "experiments.train_text"
+import seqgraph_jax as sg
+from experiments.cli import RunOptions, TrainOptions
+from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.training.ranges import Count, Share
 
-REFERENCE = TrainConfig(
+REFERENCE = sg.TrainConfig(
     updates=9000,
     eval_every=100,
     batch_size=64,
@@ -45,7 +36,12 @@ REFERENCE = TrainConfig(
     learning_rate=2e-3,
     early_stop=False,
 )
-SMOKE = replace(REFERENCE, updates=20, eval_every=10, batch_size=4, eval_size=4)
+SMOKE = {"corpus": "pydoc", "hidden": 8, "embedding": 8, "window": 8}
+SMOKE |= {"train.updates": 20, "train.eval_every": 10}
+SMOKE |= {"train.batch_size": 4, "train.eval_size": 4}
+#: What the table shows, by the names of the metrics.
+SHOWN = ("train_accuracy", "train_bits_per_char", "accuracy", "bits_per_char")
+PROMPT = "Sleeping beauty is "
 
 
 @dataclass(frozen=True)
@@ -56,125 +52,180 @@ class Config:
     encoding: str = "utf-8"  # of the file; utf-8 reads a byte-order mark as a character
     strip_bom: bool = False  # take a byte-order mark away
     strip_gutenberg: bool = False  # take Project Gutenberg's header and footer away
-    holdout: float = 0.05  # share of the text, its end, that is not trained on
-    window: int = 30  # characters in a training sequence
+    holdout: Share = 0.05  # share of the text, its end, that is not trained on
+    window: Count = 30  # characters in a training sequence
     stateful: bool = False  # windows in order, the hidden state carried across them
     cell: str = "lstm"  # any cell, in one direction
-    hidden: int = 256  # hidden units of a layer
-    embedding: int = 64  # features of the characters' embedding
-    layers: int = 2  # recurrent layers
-    dropout: float = 0.0  # share of outputs dropped between layers
+    hidden: Count = 256  # hidden units of a layer
+    embedding: Count = 64  # features of the characters' embedding
+    layers: Count = 2  # recurrent layers
+    dropout: Share = 0.0  # share of outputs dropped between layers
     tie_weights: bool = False  # output weights are those of the embedding
     forget_bias: float = 1.0  # what the forget gates' biases start with
-    train: TrainConfig = field(default=REFERENCE)
-    run: RunOptions = field(default_factory=lambda: RunOptions(checkpoint_every=60.0))
+    train: sg.TrainConfig = field(default=REFERENCE)
+    run: RunOptions = field(default_factory=RunOptions)
+    saving: TrainOptions = field(
+        default_factory=lambda: TrainOptions(checkpoint_every=60.0)
+    )
 
 
-def configure(argv: Sequence[str]) -> Config:
-    """The configuration for a command line; raises `UsageError`."""
-    default = Config()
-    if "--smoke" in argv:
-        default = Config(corpus="pydoc", hidden=8, embedding=8, window=8, train=SMOKE)
-    config = parse(default, argv, f"python -m {MODULE}", __doc__ or "")
-    for name in ("hidden", "embedding", "layers", "window"):
-        if getattr(config, name) < 1:
-            raise UsageError(f"--{name} must be 1 or more, not {getattr(config, name)}")
-    if not 0 <= config.dropout < 1:
-        raise UsageError(f"--dropout must be 0 to below 1, not {config.dropout}")
+def corpus_of(config: Any) -> str:
+    """The text that ``--corpus`` names; raises `ValueError`."""
+    names = ("encoding", "strip_bom", "strip_gutenberg")
+    return sg.text.read_corpus(config.corpus, *(getattr(config, n) for n in names))
+
+
+def build(config: Config, seeds: tuple[int, ...]) -> Study:
     if config.tie_weights and config.hidden != config.embedding:
-        raise UsageError(
+        raise ValueError(
             f"--tie-weights needs --embedding as wide as --hidden ({config.hidden}), "
             f"not {config.embedding}"
         )
-    return config
+    corpus = corpus_of(config)
+    vocabulary = sg.text.Vocabulary.of(corpus)
+    task = sg.text.text_task(
+        vocabulary, corpus, config.window, config.holdout, config.stateful
+    )
+    model = sg.text.char_lm(asdict(config), len(vocabulary))
+    model.initial_carry(1)  # refuses a cell of both directions
+    return Study(
+        f"A character model of {Path(config.corpus).name}",
+        partial(report, config),
+        {config.cell: sg.Arm(model, task, config.train)},
+        settings={
+            "corpus_sha256": hashlib.sha256(corpus.encode()).hexdigest(),
+            "vocabulary_size": len(vocabulary),
+        },
+        start=lambda directory: vocabulary.save(directory / "vocabulary.json"),
+        status=partial(status, config.train.batch_size * config.window),
+        line=partial(line, vocabulary),
+        keep_steps=sg.text.KEEP_STEPS,
+    )
 
 
-def read_corpus(config: Config) -> str:
-    """The text that ``--corpus`` names; raises `UsageError`."""
-    from seqgraph_jax.data import datasets
-    from seqgraph_jax.text import corpus as text
+def status(characters: int, run: Any) -> str:
+    """Means over seeds, and characters of all seeds a second, ``characters`` an update.
 
-    try:
-        if config.corpus == "pydoc":
-            from pydoc_data.topics import topics
+    Loss (nats) and accuracy are those of training, bits of the evaluation text.
+    """
+    rate = run.updates[-1] * len(run.seeds) * characters / max(run.train_s, 1e-9)
+    loss, accuracy, bits = (
+        run.metrics[name][:, -1].mean()
+        for name in ("train_loss", "train_accuracy", "bits_per_char")
+    )
+    return (
+        f"loss {loss:.3f}, accuracy {accuracy:.1%}, {bits:.3f} bits/char, "
+        f"{rate:,.0f} char/s"
+    )
 
-            return "\n\n".join(topics[name] for name in sorted(topics))
-        path = Path(config.corpus)
-        if config.corpus == "grimm" and not path.exists():
-            path = datasets.find("grimm")
-        return text.read_text(
-            path, config.encoding, config.strip_bom, config.strip_gutenberg
+
+def line(vocabulary: Any, run: Any) -> str:
+    """A line that the first seed's network writes at this evaluation, tau = 2."""
+    params = run.params(run.seeds[0], best=False)
+    written = sg.text.writing.write_line(run.model, params, vocabulary, 60, 2.0)
+    return f"{run.updates[-1]:>6,}  {written!r}"
+
+
+def report(config: Config, trained: Trained) -> Report:
+    run = trained.runs[config.cell]
+    held_out = "held-out text" if config.holdout else "training text"
+    shown = [run.record(name) for name in SHOWN]
+    reported = 0.64 if config.corpus == "grimm" else None
+    curves = sg.reports.plots.texts.plot_text(run, held_out, reported)
+    caption = (
+        f"After {run.updates[-1]:,} updates; training values are means over the "
+        f"batches of the last {run.config.eval_every} of them, the others those of the "
+        f"{held_out}."
+    )
+    table = sg.reports.summary_table(trained.runs, shown, caption=caption)
+    return Report(
+        arms=trained.runs,
+        verdicts=sentences(run, held_out),
+        sections=[
+            sg.Section("Results", table, printed=True),
+            sg.Section("Curves", figure=curves, name="curves"),
+            *samples(trained.directory, config.cell),
+            sg.Section(
+                "Every seed", sg.reports.seed_table(trained.runs, run.seeds, shown)
+            ),
+        ],
+        closing=[
+            f"Samples: python -m experiments.sample --checkpoint {trained.directory}"
+        ],
+    )
+
+
+def sentences(run: Any, held_out: str) -> list[str]:
+    """What was reached, and what the held-out text says of overfitting."""
+    accuracy, bits = (
+        sg.statistics.summarize(run.values(name))
+        for name in ("train_accuracy", "bits_per_char")
+    )
+    if not accuracy.n:
+        return ["No seed trained to its end: all of them diverged."]
+    found = [
+        f"Training accuracy is {accuracy.mean:.1%} and the {held_out} takes "
+        f"{bits.mean:.3f} bits per character, on average over {accuracy.n} "
+        f"seed{'s' if accuracy.n > 1 else ''}."
+    ]
+    curve = run.metrics["bits_per_char"][~run.diverged].mean(axis=0)
+    best = int(np.argmin(curve))
+    if best < len(curve) - 1:
+        found.append(
+            f"The {held_out} was predicted best after {run.updates[best]:,} updates "
+            f"({curve[best]:.3f} bits per character, mean over seeds)."
         )
-    except datasets.DataError as error:
-        raise UsageError(
-            f"{error}; or pass --corpus pydoc, which needs no network, or --corpus "
-            "with a text file"
-        ) from error
-    except text.TextError as error:
-        raise UsageError(str(error)) from error
+    return found
 
 
-def build(config: Config, corpus: str) -> tuple[Any, Any, Any]:
-    """Vocabulary, task and model; raises `UsageError`."""
-    from seqgraph_jax.text import corpus as text
-    from seqgraph_jax.text import models as text_models
+def samples(directory: Path, cell: str) -> list[Any]:
+    """What the first seed's network writes, as the reference tabulates it."""
+    steps = sg.text.kept_steps(directory, cell)
+    models = {step: sg.load_text_model(directory, step).first for step in steps}
+    last = models[steps[-1]]
 
-    try:
-        vocabulary = text.Vocabulary.of(corpus)
-        task = text.text_task(
-            vocabulary, corpus, config.window, config.holdout, config.stateful
-        )
-        model = text_models.char_lm(asdict(config), len(vocabulary))
-        model.initial_carry(1)  # refuses a cell of both directions
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return vocabulary, task, model
+    def table(header: Sequence[str], written: dict[str, list[str]]) -> Any:
+        rows = [
+            [label if i == 0 else "", repr(text)]
+            for label, texts in written.items()
+            for i, text in enumerate(texts)
+        ]
+        return sg.Table(header, rows, prose=True)
 
-
-def main(argv: Sequence[str]) -> None:
-    """Run the experiment."""
-    config = configure(argv)
-    set_up_jax(config.run.compilation_cache)
-
-    from experiments import directory, runner, text_report, writing
-
-    seeds = choose_seeds(config.run, (0,))
-    width = choose_width(config.run, len(seeds))
-    corpus = read_corpus(config)
-    vocabulary, task, model = build(config, corpus)
-    settings = {
-        **{k: v for k, v in asdict(config).items() if k not in ("train", "run")},
-        **asdict(config.train),
-        "corpus_sha256": hashlib.sha256(corpus.encode()).hexdigest(),
-        "vocabulary_size": len(vocabulary),
-        "seeds": seeds,
-        "seed_width": width,
+    greedy = float("inf")
+    by_step = {f"{k:,}": written(m, 30, greedy) for k, m in models.items()}
+    by_length = {f"{n}": written(last, n, greedy, 2) for n in (10, 30, 100, 200)}
+    by_tau = {f"{t:g} (T = {1 / t:g})": written(last, 60, t) for t in (0.5, 1.0, 2.0)}
+    tables = {
+        "Greedy sentences during training": table(
+            ["updates", "five sentences of 30 characters"], by_step
+        ),
+        "Greedy sentences by length": table(["characters", "text"], by_length),
+        "Temperatures": table(["tau", "five texts"], by_tau),
     }
-    place = directory.open_directory(
-        "train_text", config.run.out, config.run.resume, settings
-    )
-    vocabulary.save(place.path / "vocabulary.json")
-    setup_s = time.perf_counter() - START
-    per_update = config.train.batch_size * config.window * len(seeds)
-    runs = runner.train_arms(
-        {config.cell: runner.Arm(model, task, config.train)},
-        seeds,
-        width,
-        place,
-        config.run.checkpoint_every,
-        keep_steps=writing.KEEP_STEPS,
-        status=partial(text_report.status, per_update),
-        line=partial(text_report.line, model, vocabulary),
-    )
-    text_report.finish(
-        runs,
-        place,
-        experiment="train_text",
-        question=(__doc__ or "").partition("\n")[0],
-        command=command_line(MODULE, argv),
-        setup_s=setup_s,
-    )
+    if set(PROMPT) <= set(last.vocabulary.characters):
+        taus = (1.0, 2.0, greedy)
+        begun = {f"{tau:g}": written(last, 60, tau, 2, PROMPT) for tau in taus}
+        tables["A given beginning"] = table(["tau", "text"], begun)
+    return [sg.Section(heading, found) for heading, found in tables.items()]
 
+
+def written(
+    model: Any, length: int, tau: float, num: int = 5, prompt: str = ""
+) -> list[str]:
+    """So many texts of one network, all with seed 0."""
+    tokens = model.vocabulary.encode(prompt)
+    return sg.text.writing.texts(model, tokens, length, num, 0, tau)[0]
+
+
+main = experiment(
+    "train_text",
+    Config(),
+    build,
+    doc=__doc__,
+    seeds=lambda config: (0,),
+    smoke=SMOKE,
+)
 
 if __name__ == "__main__":
-    sys.exit(run_main(main, MODULE, None))
+    sys.exit(main())

@@ -1,4 +1,11 @@
 from . import receptive_fields as receptive_fields
+from . import smoothing as smoothing
+from . import twins as twins
+from . import untrained as untrained
+from .attention import attention_of as attention_of
+from .attention import evenness as evenness
+from .attention import kinship as kinship
+from .attention import measure_attention as measure_attention
 from .formulas import FORMULAS as FORMULAS
 from .gates import Gates as Gates
 from .gates import lstm_gates as lstm_gates

@@ -1,4 +1,4 @@
-r"""How far a node's input reaches in a graph network, and which nodes become alike.
+"""How far a node's input reaches in a graph network, and by which walks.
 
 A network here is one layer K times over, each time with weights of its own and, but
 after the last, an activation: what `seqgraph_jax.graph.networks.GraphLayers` is, as a
@@ -191,55 +191,3 @@ def walks(matrix: np.ndarray, sender: int, receiver: int, length: int) -> list[W
             for i in np.flatnonzero(pattern[:, walk.nodes[-1]] & arrives[left])
         ]
     return found
-
-
-def twins(graph: jraph.GraphsTuple, closed: bool = True) -> list[tuple[int, int]]:
-    """Pairs of nodes with the same neighbours, themselves among them if ``closed``.
-
-    Neighbours are the senders of incoming edges. Closed twins are what a graph
-    convolution with a self-weight of 1 cannot tell apart, whatever their features.
-
-    >>> pair = jraph.GraphsTuple(
-    ...     nodes=None, edges=None, globals=None,
-    ...     senders=np.array([0, 1]), receivers=np.array([1, 0]),
-    ...     n_node=np.array([2]), n_edge=np.array([2]))
-    >>> twins(pair), twins(pair, closed=False)
-    ([(0, 1)], [])
-    """
-    rows = with_loops(graph, 1.0 if closed else 0.0)
-    same = (rows[:, None] == rows[None]).all(-1)
-    return [(int(u), int(v)) for u, v in np.argwhere(np.triu(same, 1))]
-
-
-def distance_to_smooth(h: Any, vector: np.ndarray) -> np.ndarray:
-    r"""Distance of features from those that follow one vector over the nodes.
-
-    .. math:: d(H) = \lVert H - v v^T H \rVert_F, \qquad v = u / \lVert u \rVert
-
-    where u is ``vector``, what a layer's averaging leaves as it is: the roots of the
-    degrees with self-loop for the symmetric normalisation, ones for a mean and for
-    attention. At 0, nodes differ by u alone. With :math:`\lambda` the second largest
-    modulus of an eigenvalue of :math:`\hat A`, and s the largest singular value of W,
-    :math:`d(\mathrm{ReLU}(\hat A H W)) \le s \lambda \, d(H)`.
-
-    Shapes: ``h [..., N, F]``, ``vector [N]``; returns ``[...]``.
-
-    Source: Oono and Suzuki, Graph neural networks exponentially lose expressive power
-    for node classification, 2020, theorem 1; the vectors: Li, Han, Wu, Deeper insights
-    into graph convolutional networks for semi-supervised learning, 2018, theorem 1.
-
-    >>> float(distance_to_smooth(np.array([[3.0], [1.0]]), np.ones(2)).round(3))
-    1.414
-    """
-    h, v = np.asarray(h), vector / np.linalg.norm(vector)
-    along = np.einsum("n,...nf->...f", v, h)
-    return np.linalg.norm(h - v[:, None] * along[..., None, :], axis=(-2, -1))
-
-
-def second_eigenvalue(matrix: np.ndarray) -> float:
-    """Second largest modulus of an eigenvalue of a symmetric matrix ``[N, N]``.
-
-    >>> second_eigenvalue(np.diag([1.0, 0.5, -0.75]))
-    0.75
-    """
-    return float(np.sort(np.abs(np.linalg.eigvalsh(matrix)))[-2])

@@ -1,4 +1,5 @@
 from . import datasets as datasets
+from .features import node_features as node_features
 from .files import from_csv as from_csv
 from .records import DataError as DataError
 from .records import GraphData as GraphData

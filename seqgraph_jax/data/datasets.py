@@ -7,23 +7,21 @@ download from the public origin; a file counts only if its SHA-256 is the known 
 import contextlib
 import hashlib
 import os
-import stat
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 
 from seqgraph_jax.data import molecules, planetoid, tu
+from seqgraph_jax.data.archives import unpack
 from seqgraph_jax.data.arrays import read_npz, write_npz
 from seqgraph_jax.data.files import from_csv
 from seqgraph_jax.data.records import DataError, GraphData, NodeData, from_networkx
 from seqgraph_jax.data.records import from_arrays as from_arrays  # also found here
-
-MAX_UNPACKED = 2**31  # bytes
 
 
 @dataclass(frozen=True)
@@ -162,6 +160,26 @@ def load(name: str | Path, *, undirected: bool = False) -> NodeData | GraphData:
     )
 
 
+def load_nodes(name: str | Path) -> NodeData:
+    """`load` one graph with labelled nodes; raises `DataError` for anything else."""
+    data = load(name)
+    if not isinstance(data, NodeData):
+        raise DataError(f"{name} holds many graphs, not one with labelled nodes")
+    if data.num_classes < 2:
+        raise DataError(f"{name} has fewer than two classes of nodes")
+    return data
+
+
+def load_graphs(name: str | Path) -> GraphData:
+    """`load` many graphs with a target each; raises `DataError` for anything else."""
+    data = load(name)
+    if not isinstance(data, GraphData):
+        raise DataError(f"{name} holds one graph, not many")
+    if data.class_names and data.num_classes < 2:
+        raise DataError(f"{name} has fewer than two classes of graphs")
+    return data
+
+
 def _load_named(name: str, source: Source) -> NodeData | GraphData:
     if path := _located(name, source.npz, os.environ.get("SEQGRAPH_DATA")):
         return _record(read_npz(path), name, path)
@@ -262,40 +280,3 @@ def _files(name: str, origins: Sequence[Origin]) -> list[Path]:
                 f"{folder}, or set SEQGRAPH_DATA to the folder that holds {name}/"
             )
     return [path for path in found.values() if path]
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a ``.zip`` or ``.tar.gz`` of plain files into a folder.
-
-    Raises `DataError`, before it writes anything, for a member outside of the folder, a
-    link or a device, and for more than `MAX_UNPACKED` bytes; and for a damaged archive.
-    """
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as file:
-                _check_members(
-                    (m.filename, m.file_size, stat.S_ISLNK(m.external_attr >> 16))
-                    for m in file.infolist()
-                )
-                file.extractall(folder)
-        else:
-            with tarfile.open(archive) as tar:
-                _check_members(
-                    (m.name, m.size, not m.isfile() and not m.isdir()) for m in tar
-                )
-                tar.extractall(folder, filter="data")
-    except Exception as error:  # a damaged archive can raise nearly anything
-        raise DataError(f"{archive} cannot be unpacked: {error}") from error
-
-
-def _check_members(members: Iterable[tuple[str, int, bool]]) -> None:
-    left = MAX_UNPACKED
-    for member, size, special in members:
-        path = PureWindowsPath(member)  # knows "/", "\\" and drives
-        if path.drive or path.root or ".." in path.parts:
-            raise DataError(f"{member!r} would lie outside of its folder")
-        if special:
-            raise DataError(f"{member!r} is a link or a device")
-        left -= size
-        if left < 0:
-            raise DataError(f"it holds more than {MAX_UNPACKED} bytes")

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from seqgraph_jax.data.records import DataError
+
 
 class Split(NamedTuple):
     """Nodes to train on, to choose the epoch by, and to test on: ``[N]`` bool each."""
@@ -25,6 +27,8 @@ def random_split(
     Of a class of n nodes ``min(per_class, ceil(n / 3))`` are trained on, and at most
     a third of the rest is ``val``. Nodes without a label are in no set.
 
+    Raises `DataError` if there are too few nodes for all three sets.
+
     >>> split = random_split(np.arange(90) % 3, seed=0, per_class=10)
     >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum())
     (30, 20, 40)
@@ -40,6 +44,11 @@ def random_split(
     end_test = min(end_val + num_test, len(rest))
     val, test = np.zeros_like(train), np.zeros_like(train)
     val[rest[:end_val]], test[rest[end_val:end_test]] = True, True
+    if not (val.any() and test.any()):
+        raise DataError(
+            f"there are too few labelled nodes for a split, {len(order)}: {per_class} "
+            "of each class to train on leave none to test on"
+        )
     return Split(train, val, test)
 
 

@@ -1,10 +1,15 @@
 from . import plots as plots
+from . import results as results
 from . import statistics as statistics
 from . import tables as tables
 from .pages import Section as Section
+from .pages import page as page
 from .pages import report as report
 from .results import Comparisons as Comparisons
 from .results import Measured as Measured
 from .results import compare as compare
 from .tables import Table as Table
+from .tables import comparison_table as comparison_table
+from .tables import seed_table as seed_table
 from .tables import summary_table as summary_table
+from .tables import warnings as warnings

@@ -10,7 +10,7 @@ from seqgraph_jax.reports.results import (
     compare,
     dumps,
     headline,
-    results,
+    results_record,
     write_json,
     write_metrics,
     write_text,
@@ -120,7 +120,9 @@ def report(
     comparisons = [compare(runs, name) for name in names]
     if config is None:
         config = {name: asdict(run.config) for name, run in runs.items()}
-    record = results(experiment, config, first.seeds, runs, comparisons, timing or {})
+    record = results_record(
+        experiment, config, first.seeds, runs, comparisons, timing or {}
+    )
     sections = [
         Section("Results", summary_table(runs)),
         Section("Curves", figure=curves.plot_runs(runs, baseline), name="curves"),

@@ -155,7 +155,7 @@ def _git_commit() -> str | None:
     return answer.stdout.strip() or None
 
 
-def results(
+def results_record(
     experiment: str,
     config: Mapping[str, Any],
     seeds: Sequence[int],
@@ -256,3 +256,10 @@ def write_metrics(path: Path, runs: Mapping[str, Run]) -> None:
     """Write metrics.jsonl anew from the runs."""
     rows = (row for arm, run in runs.items() for row in metric_rows(arm, run))
     write_text(path, "".join(dumps(row) + "\n" for row in rows))
+
+
+def append_metrics(path: Path, arm: str, run: Run, since: int = -1) -> None:
+    """Append rows to metrics.jsonl: from evaluation ``since``, the last one without."""
+    rows = metric_rows(arm, run, since % len(run.updates))
+    with open(path, "a", encoding="utf-8") as file:
+        file.writelines(dumps(row) + "\n" for row in rows)

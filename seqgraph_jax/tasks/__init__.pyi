@@ -1,5 +1,6 @@
 from .binary import baum_sweet as baum_sweet
 from .classification import Batch as Batch
+from .classification import confusion as confusion
 from .classification import classification_metrics as classification_metrics
 from .delays import DELAY_TASKS as DELAY_TASKS
 from .delays import Adding as Adding
@@ -13,3 +14,4 @@ from .toy import TASKS as TASKS
 from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome
 from .toy import RandomCombinations as RandomCombinations
+from . import nodes as nodes

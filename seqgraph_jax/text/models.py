@@ -6,7 +6,7 @@ A directory holds ``config.json``, ``vocabulary.json`` and Orbax checkpoints
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,22 @@ class TextModel:
     seeds: tuple[int, ...]
     step: int  # updates that the parameters have had
     config: Mapping[str, Any]
+
+    @property
+    def first(self) -> "TextModel":
+        """The text model of the first seed alone."""
+        params = jax.tree.map(lambda leaf: leaf[:1], self.params)
+        return replace(self, params=params, seeds=self.seeds[:1])
+
+
+#: Updates after which the reference looks at what is written; these checkpoints stay.
+KEEP_STEPS = (100, 400, 1000, 3000, 6000, 9000)
+
+
+def kept_steps(directory: Path | str, cell: str) -> list[int]:
+    """Steps of a text model's checkpoints that are among these, and the last."""
+    there = checkpoints.steps(Path(directory) / "state" / cell)
+    return [step for step in there if step in KEEP_STEPS or step == there[-1]]
 
 
 def char_lm(config: Mapping[str, Any], num_symbols: int) -> CharLM:

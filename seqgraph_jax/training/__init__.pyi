@@ -2,6 +2,7 @@ from . import checkpoints as checkpoints
 from .apply import apply_seeds as apply_seeds
 from .config import TrainConfig as TrainConfig
 from .iterate import Arm as Arm
+from .iterate import check_arm as check_arm
 from .iterate import iterate_seeds as iterate_seeds
 from .loop import TrainState as TrainState
 from .loop import advance as advance
@@ -15,6 +16,8 @@ from .metrics import LOSS as LOSS
 from .metrics import UPDATES_TO_CONVERGE as UPDATES_TO_CONVERGE
 from .metrics import Metric as Metric
 from .metrics import Metrics as Metrics
+from .progress import show_progress as show_progress
+from .progress import track as track
 from .runs import Parts as Parts
 from .runs import Run as Run
 from .saving import Interrupted as Interrupted
@@ -26,3 +29,4 @@ from .task import Evaluated as Evaluated
 from .task import Stateful as Stateful
 from .task import Task as Task
 from .task import Tested as Tested
+from .testing import on_test_sets as on_test_sets

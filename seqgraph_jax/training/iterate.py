@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from seqgraph_jax.training.lanes import (
     Width,
     collect,
     lay_out,
-    lower_seeds,
+    map_seeds,
     resolve_width,
     spread,
     spread_shapes,
@@ -114,6 +113,17 @@ class Arm(NamedTuple):
     config: TrainConfig
     tx: optax.GradientTransformation | None = None
 
+    @property
+    def first_task(self) -> Any:
+        """The task of the first seed, which may be that of all."""
+        return self.task[0] if isinstance(self.task, Sequence) else self.task
+
+
+def check_arm(arm: Arm) -> None:
+    """Raise `ValueError` for a task or a metric that cannot be trained with."""
+    check_task(arm.first_task)
+    judged_by(arm.first_task, arm.config.metric)
+
 
 class Prepared(NamedTuple):
     """A run so far, its lanes, and the compiled program that advances them."""
@@ -125,9 +135,7 @@ class Prepared(NamedTuple):
 
 def abstract_state(arm: Arm, num_runs: int) -> TrainState:
     """Shapes and dtypes of the state of ``num_runs`` runs; nothing is computed."""
-    model, task, config, tx = arm
-    first = task[0] if isinstance(task, Sequence) else task
-    init = partial(loop.init, model, first, config, tx=tx)
+    init = partial(loop.init, arm.model, arm.first_task, arm.config, tx=arm.tx)
     return jax.eval_shape(
         lambda: jax.vmap(init)(jax.random.split(jax.random.key(0), num_runs))
     )
@@ -200,14 +208,11 @@ def prepare(
 
     fixed = spread((run_keys(run.seeds, parts), own), layout)
     shapes = fixed, spread_shapes(like, layout)
-    lowered = lower_seeds(advance_one, shared, shapes, layout, donate=True)
-    with ThreadPoolExecutor(1) as pool:  # while the other program is compiled
-        compiling = pool.submit(lowered)
-        if resume is None:
-            states = lower_seeds(init_one, shared, fixed, layout)()(fixed)
-        else:
-            states = spread(resume.state, layout)
-        advance = compiling.result()
+    advance = map_seeds(advance_one, shared, shapes, layout, donate=True)
+    if resume is None:
+        states = map_seeds(init_one, shared, fixed, layout)(fixed)
+    else:
+        states = spread(resume.state, layout)
     compile_s = run.compile_s + time.perf_counter() - start
     run = replace(run, lanes=states, layout=layout, compile_s=compile_s)
     return Prepared(run, (fixed, states), advance)

@@ -129,6 +129,7 @@ def _map_groups(
     """
     groups = jax.tree.map(lambda leaf: leaf.reshape(-1, width, *leaf.shape[1:]), lanes)
 
+    @jax.jit  # so that it is traced once
     def apply(group: Any) -> Any:
         if width > 1:
             return jax.vmap(partial(function, shared))(group)
@@ -139,35 +140,13 @@ def _map_groups(
         new = apply(jax.tree.map(lambda leaf: leaf[i], groups))
         return jax.tree.map(lambda old, leaf: old.at[i].set(leaf), outputs, new)
 
-    like = jax.eval_shape(lambda: jax.vmap(apply)(groups))
-    empty = jax.tree.map(lambda leaf: lax.empty(leaf.shape, leaf.dtype), like)
+    like = jax.eval_shape(apply, jax.tree.map(lambda leaf: leaf[0], groups))
+    stored = len(jax.tree.leaves(groups)[0])
+    empty = jax.tree.map(
+        lambda leaf: lax.empty((stored, *leaf.shape), leaf.dtype), like
+    )
     outputs = lax.fori_loop(0, counts[0], body, empty)
     return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), outputs)
-
-
-def lower_seeds(
-    function: Callable[[Any, Any], Any],
-    shared: Any,
-    lanes: Any,
-    layout: Layout,
-    donate: bool = False,
-) -> Callable[[], Callable[[Any], Any]]:
-    """`map_seeds` up to the compiler, which the result calls.
-
-    ``lanes`` may be their shapes (`spread_shapes`).
-    """
-    whole = jax.shard_map(
-        partial(_map_groups, function, layout.width),
-        mesh=layout.sharding(_SEEDS).mesh,
-        in_specs=(_SEEDS, _EVERYWHERE, _SEEDS),
-        out_specs=_SEEDS,
-        check_vma=False,  # a scan may start with a constant carry
-    )
-    counts = jax.device_put(np.array(layout.counts, np.int32), layout.sharding(_SEEDS))
-    shared = jax.device_put(shared, layout.sharding(_EVERYWHERE))
-    jitted = jax.jit(whole, donate_argnums=(2,) if donate else ())
-    lowered = jitted.lower(counts, shared, lanes)
-    return lambda: partial(lowered.compile(), counts, shared)
 
 
 def map_seeds(
@@ -179,9 +158,20 @@ def map_seeds(
 ) -> Callable[[Any], Any]:
     """Compile ``function(shared, seed)`` once, for the lanes of all devices.
 
-    The result takes lanes like the given ones (`spread`) and runs all devices at once;
+    ``lanes`` may be their shapes alone (`spread_shapes`). The result takes such lanes
+    (`spread`) and runs all devices at once;
     it returns their outputs, in the same places, before they are computed. ``shared``
     is copied to every device. With ``donate`` the buffers of the lanes are reused for
     the outputs.
     """
-    return lower_seeds(function, shared, lanes, layout, donate)()
+    whole = jax.shard_map(
+        partial(_map_groups, function, layout.width),
+        mesh=layout.sharding(_SEEDS).mesh,
+        in_specs=(_SEEDS, _EVERYWHERE, _SEEDS),
+        out_specs=_SEEDS,
+        check_vma=False,  # a scan may start with a constant carry
+    )
+    counts = jax.device_put(np.array(layout.counts, np.int32), layout.sharding(_SEEDS))
+    shared = jax.device_put(shared, layout.sharding(_EVERYWHERE))
+    jitted = jax.jit(whole, donate_argnums=(2,) if donate else ())
+    return partial(jitted.lower(counts, shared, lanes).compile(), counts, shared)

@@ -171,7 +171,7 @@ def percent(share: float) -> str:
         return "none"
     if share in (0, 1):
         return f"{100 * share:.0f} %"
-    rounded = round(100 * share, 2)
+    rounded = round(100 * share, 2) + 0.0  # no negative zero
     if 0 < share < 1:
         rounded = min(max(rounded, 0.01), 99.99)
     return f"{rounded:.2f} %"

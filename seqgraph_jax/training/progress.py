@@ -1,9 +1,11 @@
 """A bar for each run, in a terminal or a notebook: updates, metric, time left."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
+import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -25,6 +27,13 @@ def status(run: Run) -> str:
         said.append(f"{num_runs - int(run.stopped.sum())}/{num_runs} going on")
     rate = run.last_update.sum() / max(run.train_s, 1e-9)
     return ", ".join([*said, f"{rate:,.0f}/s"])
+
+
+def track(things: Iterable[Any], words: str) -> Iterator[Any]:
+    """The things one by one, with a bar in a terminal that goes when it is done."""
+    things = list(things)
+    console = Console(stderr=True)
+    yield from rich.progress.track(things, words, console=console, transient=True)
 
 
 @contextlib.contextmanager

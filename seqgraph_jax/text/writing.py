@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,16 +10,6 @@ import numpy as np
 
 from seqgraph_jax.text import sampling
 from seqgraph_jax.text.models import TextModel
-from seqgraph_jax.training import checkpoints
-
-#: Updates after which the reference looks at what is written; these checkpoints stay.
-KEEP_STEPS = (100, 400, 1000, 3000, 6000, 9000)
-
-
-def steps_to_show(arm: Path) -> list[int]:
-    """Steps of the checkpoints in a directory that are among these, and the last."""
-    there = checkpoints.steps(arm)
-    return [step for step in there if step in KEEP_STEPS or step == there[-1]]
 
 
 def write(
@@ -78,6 +67,17 @@ def write(
 def texts(*args: Any, **options: Any) -> list[list[str]]:
     """All that `write` yields, joined: ``[S][num]`` texts."""
     return joined(list(write(*args, **options)))
+
+
+def write_line(
+    model: Any, params: Any, vocabulary: Any, length: int, multiply_by: float
+) -> str:
+    """What one network, ``params`` of a seed, writes from a random first character."""
+    nothing, key = jnp.zeros((1, 0), jnp.int32), jax.random.key(0)
+    tokens = sampling.generate(
+        model, params, key, nothing, length, len(vocabulary), multiply_by
+    )
+    return vocabulary.decode(tokens[0])
 
 
 def joined(pieces: list[list[list[str]]]) -> list[list[str]]:

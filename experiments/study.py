@@ -1,0 +1,264 @@
+"""What every experiment does: seeds, directory, training, report.
+
+An experiment is a configuration, a function that builds a `Study` from it, and what
+only this experiment has: `experiment` makes the command of the three.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+import seqgraph_jax as sg
+from experiments import cli
+from experiments.cli import RunOptions, TrainOptions, UsageError
+from experiments.directory import Directory, open_directory
+from seqgraph_jax.training.config import TrainConfig
+
+
+class Trained(NamedTuple):
+    """What a study has in hand when its report is written."""
+
+    seeds: tuple[int, ...]
+    runs: "Mapping[str, sg.Run]"  # by arm
+    directory: Path
+    smoke: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came out.
+
+    ``arms`` are the runs, with what was measured after training, and what was measured
+    without; ``verdicts`` are printed, and so are the sections marked for it, ``notes``
+    on what a reader must know, and the ``closing`` lines. ``extra`` goes into
+    results.json.
+    """
+
+    arms: "Mapping[str, sg.Run | sg.Measured]"
+    verdicts: Sequence[str]
+    sections: "Sequence[sg.Section]"
+    comparisons: Sequence[Any] = ()  # of `sg.compare`
+    notes: Sequence[str] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    closing: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is trained, and what is made of it.
+
+    ``arms`` share seeds and, as ``parts``, an axis beside them; without arms nothing is
+    trained. ``report`` makes the report of what was trained. ``settings`` are written
+    beside the configuration's; ``start`` writes what else the directory needs.
+    ``status`` stands beside an arm's bar and ``line`` is printed above it at every
+    evaluation; checkpoints at ``keep_steps`` stay.
+    """
+
+    title: str
+    report: Callable[[Trained], Report]
+    arms: "Mapping[str, sg.Arm]" = field(default_factory=dict)
+    parts: "sg.Parts | None" = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: Callable[[Path], None] = lambda directory: None
+    status: "Callable[[sg.Run], str] | None" = None
+    line: "Callable[[sg.Run], str] | None" = None
+    keep_steps: Collection[int] = ()
+    seeds: tuple[int, ...] = ()  # of what is measured, where flags do not choose them
+
+
+def experiment(
+    name: str,
+    default: Any,
+    build: Callable[[Any, tuple[int, ...]], Study],
+    *,
+    doc: str | None,
+    seeds: Callable[[Any], Sequence[int]],
+    smoke: Mapping[str, Any],
+    preset: Callable[[Any], Any] | None = None,
+    choices: Sequence[str] = (),
+) -> Callable[[Sequence[str] | None], int]:
+    """The command of an experiment: ``main(argv)``, which returns an exit code.
+
+    ``default`` is its configuration, a frozen dataclass with a `RunOptions` as ``run``
+    and, if it trains, a `TrainOptions`. ``preset`` gives the default for the flags
+    named in ``choices``, ``smoke`` the values that ``--smoke`` changes in it. ``seeds``
+    are those of a configuration. ``build`` may raise `ValueError`: the message is
+    printed as one sentence.
+    """
+    module = f"experiments.{name}"
+    question = (doc or "").partition("\n")[0]
+
+    def choose(first: Any) -> Any:
+        chosen = preset(first) if preset else default
+        return cli.with_values(chosen, smoke) if first.smoke else chosen
+
+    def main(argv: Sequence[str]) -> None:
+        prog = f"python -m {module}"
+        first = (*choices, "smoke")
+        config = cli.parse(default, argv, prog, doc or "", choose, first)
+        sg.set_up(cache=config.run.compilation_cache)
+        usual = seeds(config)
+        chosen = cli.choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
+        try:
+            study = build(config, chosen)
+            for arm in study.arms.values():
+                sg.training.check_arm(arm)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        chosen = study.seeds or chosen
+        num_runs = len(chosen) * (len(study.parts.values) if study.parts else 1)
+        options = cli.nested(config, TrainOptions)
+        width = cli.choose_width(options, config.run.smoke, num_runs)
+        settings = _settings(config, study, chosen, width)
+        place = open_directory(name, config.run.out, options.resume, settings)
+        with _writing_to(place):
+            study.start(place.path)
+        setup_s = time.perf_counter() - cli.START
+        runs = train(study, chosen, width, place, options.checkpoint_every)
+        report = study.report(Trained(chosen, runs, place.path, config.run.smoke))
+        timing = {
+            "setup_s": setup_s,
+            "compile_s": sum(run.compile_s for run in runs.values()),
+            "train_s": sum(run.train_s for run in runs.values()),
+            "total_s": time.perf_counter() - cli.START,
+        }
+        command = cli.command_line(module, argv)
+        record = sg.reports.results.results_record(
+            name, place.settings, chosen, report.arms, report.comparisons, timing
+        )
+        publish(place, study.title, question, command, report, record)
+
+    return cli.command(module, main)
+
+
+def _settings(
+    config: Any, study: Study, seeds: tuple[int, ...], width: int
+) -> dict[str, Any]:
+    """What config.json holds: the flags, what the study adds, seeds and their width."""
+    flags: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        if isinstance(value, RunOptions):
+            flags["smoke"] = value.smoke
+        elif is_dataclass(value):
+            flags |= asdict(value) if isinstance(value, TrainConfig) else {}
+        else:
+            flags[name] = value
+    if study.arms and cli.nested(config, TrainConfig) not in vars(config).values():
+        flags["training"] = {k: asdict(arm.config) for k, arm in study.arms.items()}
+    widths = {"seed_width": width} if study.arms else {}
+    return {**flags, **study.settings, "seeds": seeds, **widths}
+
+
+@contextlib.contextmanager
+def _writing_to(place: Directory) -> Iterator[None]:
+    """Turn an `OSError` into a `UsageError` that names the directory."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {place.path}: {error.strerror or error}; what was saved "
+            "before is kept, and --resume goes on from there"
+        ) from error
+
+
+def train(
+    study: Study,
+    seeds: tuple[int, ...],
+    width: int,
+    place: Directory,
+    checkpoint_every: float,
+) -> "dict[str, sg.Run]":
+    """Train every arm for all seeds, saving on the way, and return the finished runs.
+
+    Raises `Interrupted` after a SIGINT
+    or SIGTERM, with the state saved, and `UsageError` if a checkpoint cannot be used or
+    the disk cannot be written.
+    """
+    runs: dict[str, sg.Run] = {}
+    if not study.arms:
+        return runs
+    metrics = place.path / "metrics.jsonl"
+    updates = {name: arm.config.updates for name, arm in study.arms.items()}
+    look: dict[str, Any] = {"status": study.status} if study.status else {}
+    with (
+        _writing_to(place),
+        sg.training.show_progress(updates, True, line=study.line, **look) as show,
+    ):
+        sg.reports.results.write_metrics(metrics, {})
+        for name, arm in study.arms.items():
+            where, settings = place.arm(name), place.settings
+            try:
+                prepared, _ = sg.prepare_saved(
+                    arm,
+                    seeds,
+                    width,
+                    directory=where,
+                    settings=settings,
+                    parts=study.parts,
+                )
+            except sg.checkpoints.CheckpointError as error:
+                raise UsageError(str(error)) from error
+            if prepared.run.metrics:
+                sg.reports.results.append_metrics(metrics, name, prepared.run, since=0)
+            for run in sg.iterate_saved(
+                prepared, where, settings, checkpoint_every, study.keep_steps
+            ):
+                show(name, run)
+                if run is not prepared.run:
+                    sg.reports.results.append_metrics(metrics, name, run)
+            runs[name] = run.on_host()
+    return runs
+
+
+def publish(
+    place: Directory,
+    title: str,
+    question: str,
+    command: str,
+    report: Report,
+    record: Mapping[str, Any],
+) -> None:
+    """Write report.html and results.json; print tables, verdicts, and where it is."""
+    runs = {k: arm for k, arm in report.arms.items() if isinstance(arm, sg.Run)}
+    notes = [*sg.reports.warnings(runs), *report.notes]
+    with _writing_to(place):
+        sg.reports.page(
+            place.path,
+            title=title,
+            question=question,
+            verdicts=report.verdicts,
+            warnings=notes,
+            sections=report.sections,
+            record=record,
+            command=command,
+        )
+        sg.reports.results.write_json(
+            place.path / "results.json", {**record, **report.extra}
+        )
+    console = Console(highlight=False, markup=False)
+    for section in report.sections:
+        if section.printed and section.table is not None:
+            console.print(rich_table(section.table), soft_wrap=True)
+    for note in notes:
+        console.print(f"Note: {note}", soft_wrap=True)
+    for verdict in report.verdicts:
+        console.print(f"Verdict: {verdict}", soft_wrap=True)
+    for line in (f"Report: {place.path / 'report.html'}", *report.closing):
+        console.print(line, soft_wrap=True)
+
+
+def rich_table(table: "sg.Table") -> RichTable:
+    """The table as the terminal shows it."""
+    shown = RichTable(box=box.SIMPLE, caption=table.caption, caption_justify="left")
+    for i, name in enumerate(table.header):
+        shown.add_column(name, justify="left" if i == 0 else "right")
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown

@@ -1,0 +1,157 @@
+"""Text as a task: predict every next character in windows of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from seqgraph_jax.tasks.classification import Batch, judge_classes
+from seqgraph_jax.text.corpus import TextError, Vocabulary
+from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
+
+
+def judge_text(outputs: tuple[Any, jax.Array], targets: jax.Array) -> dict[str, Any]:
+    """Mean loss in nats and in bits per character, and accuracy from 0 to 1.
+
+    Shapes: ``outputs`` a carry and logits ``[B, T, V]``; targets ``[B, T]``, where a
+    negative one is not counted.
+    """
+    _, logits = outputs
+    counted = targets >= 0
+    metrics = judge_classes(logits, jnp.where(counted, targets, 0), counted)
+    return {**metrics, "bits_per_char": metrics["loss"] / jnp.log(2.0)}
+
+
+BITS_PER_CHAR = Metric("bits_per_char", "bits per character", better="lower")
+
+#: `judge_text`, with what its numbers are.
+text_metrics = Metrics(judge_text, (ACCURACY, BITS_PER_CHAR, CROSS_ENTROPY))
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["tokens", "held_out"],
+    meta_fields=["num_symbols", "window"],
+)
+@dataclass(frozen=True)
+class TextTask:
+    """Predict every next character in windows of a text.
+
+    ``tokens [N]`` are trained on; ``held_out [M]``, which may be empty, is what a
+    network is evaluated on. The windows are random; those of `FollowingText` are not.
+
+    Shapes: inputs ``[B, window]`` and targets ``[B, window]``, the inputs one further.
+
+    >>> task = text_task(Vocabulary.of("abcd"), "abcd" * 20, window=5, holdout=0.25)
+    >>> task.tokens.shape, task.held_out.shape
+    ((60,), (20,))
+    >>> batch = task.sample(jax.random.key(0), batch_size=2)
+    >>> bool(((batch.inputs + 1) % 4 == batch.targets).all()), batch.inputs.shape
+    (True, (2, 5))
+    """
+
+    tokens: jax.Array
+    held_out: jax.Array
+    num_symbols: int = field(default=0)
+    window: int = 30
+
+    metrics = text_metrics
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        """Windows that start anywhere in the text, uniformly."""
+        last = len(self.tokens) - self.window
+        return self.windows(jax.random.randint(key, (batch_size,), 0, last))
+
+    def evaluation(self, key: jax.Array, size: int) -> Batch:
+        """The held-out text in ``size`` rows of equal length, all of it, in order.
+
+        The last row is filled up; what fills it is not counted (target -1). Without
+        held-out text: ``size`` random windows of what is trained on.
+        """
+        if not len(self.held_out):
+            return self.sample(key, size)
+        num_targets = len(self.held_out) - 1
+        size = min(size, num_targets)
+        length = -(-num_targets // size)
+        fill = (0, size * length - num_targets)
+        inputs = jnp.pad(self.held_out[:-1], fill)
+        targets = jnp.pad(self.held_out[1:], fill, constant_values=-1)
+        return Batch(inputs.reshape(size, length), targets.reshape(size, length))
+
+    def windows(self, starts: jax.Array) -> Batch:
+        """Windows that start at these characters; the text goes on at its beginning."""
+        positions = starts[:, None] + jnp.arange(self.window + 1)[None]
+        windows = self.tokens[positions % len(self.tokens)]
+        return Batch(windows[:, :-1], windows[:, 1:])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class FollowingText:
+    """A `TextTask` whose windows follow one another, the hidden state going with them.
+
+    Raises as `text_task` does.
+    """
+
+    text: TextTask
+
+    metrics = text_metrics
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        return self.text.sample(key, batch_size)
+
+    def evaluation(self, key: jax.Array, size: int) -> Batch:
+        return self.text.evaluation(key, size)
+
+    def follow(self, step: jax.Array, batch_size: int) -> Batch:
+        """Windows number ``step`` of ``batch_size`` streams through the text.
+
+        Streams start at equal distances; a stream that reaches the start of the next
+        one goes on there, and at the end of the text at its beginning.
+        """
+        text = self.text
+        streams = jnp.arange(batch_size) * (len(text.tokens) // batch_size)
+        return text.windows(streams + step * text.window)
+
+
+def text_task(
+    vocabulary: Vocabulary,
+    text: str,
+    window: int = 30,
+    holdout: float = 0.05,
+    stateful: bool = False,
+) -> TextTask | FollowingText:
+    """The task of a text, of which the last share ``holdout`` is not trained on.
+
+    With ``stateful`` its windows follow one another.
+
+    Raises `TextError` for a text or a held-out part shorter than a window and a
+    character.
+    """
+    if not 0 <= holdout < 1:
+        raise TextError(f"holdout must be a share from 0 to below 1, not {holdout}")
+    if window < 1:
+        raise TextError(f"window must be 1 or more characters, not {window}")
+    tokens = vocabulary.encode(text)
+    num_held_out = round(holdout * len(tokens))
+    split = len(tokens) - num_held_out
+    parts: Sequence[tuple[str, int]] = (("trained on", split),)
+    if holdout:
+        parts = (*parts, ("held out", num_held_out))
+    for name, length in parts:
+        if length <= window:
+            raise TextError(
+                f"a window of {window} needs more than {window} characters, but the "
+                f"text that is {name} has {length}: take a longer text or a shorter "
+                "window"
+            )
+    task = TextTask(
+        tokens=jnp.asarray(tokens[:split]),
+        held_out=jnp.asarray(tokens[split:]),
+        num_symbols=len(vocabulary),
+        window=window,
+    )
+    return FollowingText(task) if stateful else task
