@@ -24,7 +24,7 @@ import torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import seqgraph_jax as sg  # noqa: E402
-from seqgraph_jax.text import corpus as text  # noqa: E402
+from seqgraph_jax import text  # noqa: E402
 from seqgraph_jax.text import sampling  # noqa: E402
 from seqgraph_jax.training import loop as training  # noqa: E402
 

@@ -24,7 +24,9 @@ def experiments() -> list[tuple[str, str, str]]:
 def main() -> None:
     for name, question, time in experiments():
         print(f"python -m experiments.{name}\n    {question}\n    {time}\n")
-    print("Each takes --help, and --smoke for a run of seconds.")
+    print(
+        "Each takes --help; those that train or measure take --smoke, a run of seconds."
+    )
 
 
 if __name__ == "__main__":

@@ -149,11 +149,21 @@ def _sentence(framed: str) -> str:
     message = " ".join(itertools.takewhile(lambda line: set(line) - set("─-"), lines))
     message = re.sub(r"\s+([.,])", r"\1", message).removesuffix(".")
     message = re.sub(r"^Error parsing \w+: ", "", message)
-    meant = re.findall(r"--[\w-]+", framed.partition("Perhaps you meant")[2])
+    message = re.sub(r"^\w+(?= must be)", lambda m: flag_of(m[0]), message)
+    meant = re.findall(r"--[a-z][\w-]*", framed.partition("Perhaps you meant")[2])
     meant = [flag for flag in dict.fromkeys(meant) if flag != "--help"]
     if meant:
         message += f"; did you mean {' or '.join(meant[:3])}?"
     return message[:1].lower() + message[1:]
+
+
+def flag_of(name: str) -> str:
+    """A field's name as its flag.
+
+    >>> flag_of("num_seeds")
+    '--num-seeds'
+    """
+    return f"--{name.replace('_', '-')}"
 
 
 def with_values(config: Any, values: Mapping[str, Any]) -> Any:

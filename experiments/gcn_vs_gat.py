@@ -194,12 +194,7 @@ def report(config: Config, data: Any, arms: Any, trained: Trained) -> Report:
     tables = sg.reports.tables
     sections = [
         sg.Section("Results", result_table(runs, shown, published), printed=True),
-        sg.Section(
-            "Every seed's test accuracy, mean and 95 % interval",
-            None,
-            strips,
-            "accuracy",
-        ),
+        sg.Section(heading, None, strips, "accuracy"),
         sg.Section("Curves", None, curves, "curves"),
         sg.Section(
             "Confusion of the test nodes, mean over seeds", None, confused, "confusion"
@@ -256,8 +251,10 @@ def attention(runs: Mapping[str, Any], arms: Mapping[str, Any], data: Any) -> li
         found = sg.analysis.measure_attention(
             run.model, run.params(), task.inputs, task.labels
         )
-        gain = found["attended"] - found["kin"]
-        shares = [f"{100 * found[key].mean():.1f} %" for key in ("kin", "attended")]
+        gain = found["attended"] - found["homophily"]
+        shares = [
+            f"{100 * found[key].mean():.1f} %" for key in ("homophily", "attended")
+        ]
         even, more = (
             sg.statistics.mean_interval(100 * v, 4) for v in (found["evenness"], gain)
         )

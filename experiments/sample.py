@@ -41,9 +41,7 @@ class Config:
     seed: int = 0  # seed of the draws
     top_k: Count | None = None  # draw from the K most probable characters
     top_p: float | None = None  # draw from the most probable that add up to P
-    beam: Count | None = (
-        None  # the most probable texts that a beam of N finds, no draws
-    )
+    beam: Count | None = None  # the most probable texts of a beam of N, no draws
     checkpoint: Path = SHIPPED  # run directory of experiments.train_text
     step: FromZero | None = None  # updates of the checkpoint (default: the last)
     json: bool = False  # one JSON object a line on stdout, nothing else
@@ -80,7 +78,7 @@ def configure(argv: Sequence[str]) -> Config:
     return config
 
 
-def tau(config: Config) -> float:
+def tau_of(config: Config) -> float:
     """What the scores are multiplied by, from 0 to infinity."""
     if config.greedy:
         return math.inf
@@ -89,16 +87,16 @@ def tau(config: Config) -> float:
     return 1.0 if config.temp is None else config.temp
 
 
-def convention(config: Config, multiply_by: float) -> str:
+def convention(config: Config, tau: float) -> str:
     """The first line: which convention was used, and what it is in the other."""
     if config.beam is not None:
         return f"beam search with {config.beam} beams: no draws, no temperature"
-    divide_by = math.inf if multiply_by == 0 else 1 / multiply_by
-    multiplied = f"multiplied by tau = {multiply_by:g}"
+    divide_by = math.inf if tau == 0 else 1 / tau
+    multiplied = f"multiplied by tau = {tau:g}"
     divided = f"divided by T = {divide_by:g}"
-    if multiply_by == math.inf:
+    if tau == math.inf:
         note = " (greedy: always the most probable character)"
-    elif multiply_by == 0:
+    elif tau == 0:
         note = " (uniform: every character is equally probable)"
     else:
         note = ""
@@ -110,9 +108,9 @@ def convention(config: Config, multiply_by: float) -> str:
 def run(argv: Sequence[str]) -> None:
     """Print the texts."""
     config = configure(argv)
-    multiply_by = tau(config)
+    tau = tau_of(config)
     if not config.json:
-        print(convention(config, multiply_by), flush=True)
+        print(convention(config, tau), flush=True)
     sg.set_up(cache=config.compilation_cache)
     try:
         loaded = sg.load_text_model(config.checkpoint, config.step)
@@ -133,7 +131,7 @@ def run(argv: Sequence[str]) -> None:
         config.length,
         config.num,
         config.seed,
-        multiply_by,
+        tau,
         config.top_k,
         config.top_p,
         config.beam,
@@ -150,7 +148,7 @@ def run(argv: Sequence[str]) -> None:
             print(header.format(model_seed))
         for index, text in enumerate(row):
             if config.json:
-                record = _record(config, multiply_by, loaded, model_seed, index, text)
+                record = _record(config, tau, loaded, model_seed, index, text)
                 print(json.dumps(record))
             elif not (streams and s == index == 0):
                 print(_one_line(text))
@@ -162,7 +160,7 @@ def _one_line(text: str) -> str:
 
 def _record(
     config: Config,
-    multiply_by: float,
+    tau: float,
     loaded: Any,
     model_seed: int,
     index: int,
@@ -170,12 +168,12 @@ def _record(
 ) -> dict[str, Any]:
     """A line of --json; infinity, which JSON has not, is null."""
     drawn = config.beam is None
-    divide_by = None if multiply_by == 0 else 1 / multiply_by
+    divide_by = None if tau == 0 else 1 / tau
     return {
         "text": text,
         "seed": config.seed,
         "index": index,
-        "multiply_by": multiply_by if drawn and multiply_by < math.inf else None,
+        "multiply_by": tau if drawn and tau < math.inf else None,
         "divide_by": divide_by if drawn else None,
         "checkpoint": str(config.checkpoint),
         "step": loaded.step,

@@ -138,7 +138,7 @@ def report(
 
 
 def judge(by_tau: Measurements, by_step: Measurements) -> tuple[list[str], list[Any]]:
-    """A sentence for each of the reference's claims, and the comparisons behind them."""
+    """A sentence for each of the reference's claims, and its comparison."""
     metrics, statistics = sg.text.evaluation, sg.statistics
     first, last = min(by_step), max(by_step)
     careful, plain = max(by_tau, key=lambda t: (t == 2, t)), 1.0
@@ -164,7 +164,7 @@ def judge(by_tau: Measurements, by_step: Measurements) -> tuple[list[str], list[
             verdicts.append(f"{question} {metric.name}: {said}")
             continue
         worded = replace(metric, words=("has less than", "has more than"))
-        pairs = statistics.compare(arms, worded, missing_as=0.0)
+        pairs = sg.reports.paired.compare(arms, worded, missing_as=0.0)
         found.append(sg.reports.Comparisons(worded, {}, pairs))
         verdicts += [f"{question} {metric.name}: {pair.verdict}" for pair in pairs]
     return verdicts, found

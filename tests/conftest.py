@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-jax.config.update("jax_num_cpu_devices", 2)  # before JAX computes anything
+jax.config.update("jax_num_cpu_devices", 4)  # before JAX computes anything
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # A program that several tests use is compiled once; each worker has its own folder,
 # since one that is reading must not meet a file that another is writing.

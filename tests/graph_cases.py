@@ -83,10 +83,10 @@ def attention(graph, params, num_heads, version):
                     leaky(h[j, a] @ sender + h[i, a] @ receiver) for j in neighbours
                 ]
             else:
-                asking = graph.nodes @ np.asarray(params["asking"]["kernel"])
-                asking = asking.reshape(h.shape)
+                query = graph.nodes @ np.asarray(params["query"]["kernel"])
+                query = query.reshape(h.shape)
                 vector = np.asarray(params["attention"])[a]
-                logits = [vector @ leaky(asking[i, a] + h[j, a]) for j in neighbours]
+                logits = [vector @ leaky(query[i, a] + h[j, a]) for j in neighbours]
             weights = matrix[i, neighbours] * np.exp(logits)
             weights /= weights.sum()
             outputs[i, a] = weights @ h[neighbours, a]

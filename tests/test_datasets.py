@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from seqgraph_jax.data import datasets, planetoid
+from seqgraph_jax.data import archives, datasets, planetoid
 from seqgraph_jax.data import molecules as molecule_data
 from seqgraph_jax.data.records import DataError, from_arrays
 from tests.test_graph_data import same, write
@@ -321,7 +321,7 @@ def test_archives_stay_in_their_folder(tmp_path, suffix, name):
     folder = tmp_path / "in" / "side"
     folder.mkdir(parents=True)
     with pytest.raises(DataError, match="outside of its folder"):
-        datasets.unpack(path, folder)
+        archives.unpack(path, folder)
     assert [p.name for p in tmp_path.rglob("*.txt")] == []
 
 
@@ -332,28 +332,28 @@ def test_archives_with_links_are_refused(tmp_path):
             member.type, member.linkname = kind, "/etc/passwd"
             file.addfile(member)
         with pytest.raises(DataError, match="'link' is a link or a device"):
-            datasets.unpack(tmp_path / "a.tar.gz", tmp_path / "out")
+            archives.unpack(tmp_path / "a.tar.gz", tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         member = zipfile.ZipInfo("link")
         member.external_attr = 0o120777 << 16
         file.writestr(member, "/etc/passwd")
     with pytest.raises(DataError, match="'link' is a link or a device"):
-        datasets.unpack(tmp_path / "a.zip", tmp_path / "out")
+        archives.unpack(tmp_path / "a.zip", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("suffix", ["zip", "tar.gz"])
 def test_archives_that_are_too_large_or_damaged(tmp_path, suffix, monkeypatch):
     path = archive(tmp_path / f"a.{suffix}", {"x": b"1" * 60, "y": b"2" * 60})
-    monkeypatch.setattr(datasets, "MAX_UNPACKED", 119)
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 119)
     with pytest.raises(DataError, match="more than 119 bytes"):
-        datasets.unpack(path, tmp_path / "out")
-    monkeypatch.setattr(datasets, "MAX_UNPACKED", 120)
-    datasets.unpack(path, tmp_path / "out")
+        archives.unpack(path, tmp_path / "out")
+    monkeypatch.setattr(archives, "MAX_UNPACKED", 120)
+    archives.unpack(path, tmp_path / "out")
     assert (tmp_path / "out" / "y").read_bytes() == b"2" * 60
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(DataError, match="cannot be unpacked"):
-        datasets.unpack(path, tmp_path / "again")
+        archives.unpack(path, tmp_path / "again")
 
 
 # Names, the cache, downloads

@@ -16,7 +16,7 @@ import pytest
 
 from experiments import __main__ as listing
 from experiments import lstm_vs_gru
-from experiments.cli import preset_of, resume_command, run_main
+from experiments.cli import parse, resume_command
 from seqgraph_jax.training import checkpoints
 
 pytestmark = [
@@ -34,12 +34,12 @@ LONG += ["--checkpoint-every", "0"]
 
 def run(*argv):
     """Exit code of the experiment in this process."""
-    return run_main(lstm_vs_gru.main, lstm_vs_gru.MODULE, [str(word) for word in argv])
+    return lstm_vs_gru.main([str(word) for word in argv])
 
 
 def start(*argv, cache=""):
     """The experiment as a process of its own, with a folder of compiled programs."""
-    command = [sys.executable, "-m", lstm_vs_gru.MODULE, *map(str, argv)]
+    command = [sys.executable, "-m", "experiments.lstm_vs_gru", *map(str, argv)]
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2"}
     environment["JAX_COMPILATION_CACHE_DIR"] = cache
     return subprocess.Popen(
@@ -122,13 +122,13 @@ def test_other_tasks_and_every_cell(tmp_path, task):
         (["extra"], "extra"),
         (["--hidden", "0"], "--hidden must be 1 or more, not 0"),
         (["--embedding", "-1"], "--embedding must be 1 or more, not -1"),
-        (["--batch-size", "0"], "batch_size must be above 0, not 0"),
-        (["--updates", "-10"], "updates must be above 0, not -10"),
+        (["--batch-size", "0"], "--batch-size must be 1 or more, not 0"),
+        (["--updates", "-10"], "--updates must be 1 or more, not -10"),
         (["--updates", "15"], "multiple of eval_every"),
-        (["--learning-rate", "-1"], "learning_rate must be above 0"),
-        (["--max-norm", "0"], "max_norm must be above 0"),
-        (["--task", "sorting"], "baum-sweet or random-combinations or palindrome"),
-        (["--preset", "slow"], "quick or reference"),
+        (["--learning-rate", "-1"], "--learning-rate must be above 0"),
+        (["--max-norm", "0"], "--max-norm must be above 0"),
+        (["--task", "sorting"], "('baum-sweet', 'random-combinations', 'palindrome')"),
+        (["--preset", "slow"], "('quick', 'reference')"),
         (["--length", "1"], "choose 2 to 9"),
         (["--cells", "lstm", "grue"], "unknown cell 'grue': choose from rnn, lstm"),
         (["--cells", "lstm"], "two or more different cells"),
@@ -140,7 +140,7 @@ def test_other_tasks_and_every_cell(tmp_path, task):
         (["--seed-width", "0"], "--seed-width must be auto or 1 or more, not 0"),
         (["--seed-width", "many"], "--seed-width must be auto"),
         (["--checkpoint-every", "-1"], "--checkpoint-every"),
-        (["--metric", "speed"], "metric"),
+        (["--metric", "speed"], "metric 'speed' is unknown: the task declares"),
     ],
 )
 def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
@@ -284,9 +284,8 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys, uninterrupte
 LIMITED = """
 import resource, sys
 from experiments import lstm_vs_gru
-from experiments.cli import run_main
 resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, 5_000))
-sys.exit(run_main(lstm_vs_gru.main, "experiments.lstm_vs_gru", sys.argv[1:]))
+sys.exit(lstm_vs_gru.main(sys.argv[1:]))
 """
 
 
@@ -305,32 +304,35 @@ def test_a_full_disk_ends_with_one_sentence(tmp_path):
     assert "Traceback" not in answer.stderr
 
 
+def configure(argv):
+    """The configuration for a command line."""
+    default, choices = lstm_vs_gru.PRESETS["quick", "baum-sweet"], ("preset", "task")
+    return parse(default, argv, "x", "", lstm_vs_gru.with_preset, choices)
+
+
 def test_reference_preset_has_the_reference_s_settings():
-    config = lstm_vs_gru.configure(["--preset", "reference"])
+    config = configure(["--preset", "reference"])
     train = config.train
     assert (config.length, config.hidden, config.forget_bias) == (6, 256, 0.0)
     assert (train.learning_rate, train.updates, train.batch_size) == (1e-4, 3000, 256)
     assert (train.max_norm, train.eval_every) == (10.0, 10)
     assert lstm_vs_gru.SEEDS["reference"] == (0, 500, 1000)
-    combinations = lstm_vs_gru.configure(
-        ["--preset=reference", "--task", "random-combinations"]
-    )
+    combinations = configure(["--preset=reference", "--task", "random-combinations"])
     train = combinations.train
     assert (combinations.length, combinations.hidden) == (5, 128)
     assert (train.learning_rate, train.updates, train.batch_size) == (1e-3, 2000, 128)
-    palindrome = lstm_vs_gru.configure(["--preset", "reference", "--task=palindrome"])
+    palindrome = configure(["--preset", "reference", "--task=palindrome"])
     assert (palindrome.length, palindrome.train.learning_rate) == (10, 1e-4)
 
 
 def test_flags_win_over_the_preset():
     argv = ["--preset", "reference", "--hidden", "12", "--updates", "50"]
-    config = lstm_vs_gru.configure(argv)
+    config = configure(argv)
     assert (config.hidden, config.train.updates, config.train.batch_size) == (
         12,
         50,
         256,
     )
-    assert preset_of(["--task=x"], "--task", "y") == "x"
 
 
 def test_resume_command_keeps_the_flags_and_quotes_the_path():

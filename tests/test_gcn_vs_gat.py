@@ -7,14 +7,13 @@ import os
 import numpy as np
 import pytest
 
-from experiments import attention_report, gcn_vs_gat
-from experiments.cli import run_main
+import seqgraph_jax as sg
+from experiments import gcn_vs_gat
 
 pytestmark = [
     pytest.mark.xdist_group("gcn_vs_gat"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
 ]
-# One device, since a program is compiled for each anew.
 SMOKE = ["--smoke", "--no-compilation-cache"]
 needs_data = pytest.mark.skipif(
     "SEQGRAPH_DATA" not in os.environ, reason="SEQGRAPH_DATA is not set"
@@ -23,7 +22,7 @@ needs_data = pytest.mark.skipif(
 
 def run(*argv):
     """Exit code of the experiment in this process."""
-    return run_main(gcn_vs_gat.main, gcn_vs_gat.MODULE, [str(word) for word in argv])
+    return gcn_vs_gat.main([str(word) for word in argv])
 
 
 @pytest.mark.smoke
@@ -121,19 +120,22 @@ def test_an_error_in_a_file_names_its_line(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--models", "gcm"], "unknown model 'gcm': choose from gcn, gat, gatv2"),
+        (["--models", "gcm"], "Expected one of ('gcn', 'gat', 'gatv2'"),
         (["--models", "gcn", "gcn"], "one or more different models"),
         (["--dataset", "coral"], "'coral' is neither one of karate, cora"),
         (["--hidden", "0"], "--hidden must be 1 or more, not 0"),
         (["--per-class", "0"], "--per-class must be 1 or more, not 0"),
         (["--dropout", "1"], "--dropout must be 0 to below 1, not 1.0"),
         (["--self-weight", "-1"], "--self-weight must be 0 or more"),
-        (["--metric", "accuracy"], "--metric must be val_accuracy or loss"),
-        (["--features", "words"], "auto, own, identity or degree, not words"),
+        (["--metric", "accuracy"], "Expected one of ('val_accuracy', 'loss')"),
+        (
+            ["--features", "words"],
+            "Expected one of ('auto', 'own', 'identity', 'degree')",
+        ),
         (["--features", "own"], "karate has no features"),
-        (["--updates", "0"], "updates must be above 0, not 0"),
-        (["--stop-after", "-1"], "stop_after must be 0 or more"),
-        (["--learning-rate", "0"], "learning_rate must be above 0"),
+        (["--updates", "0"], "--updates must be 1 or more, not 0"),
+        (["--patience", "-1"], "--patience must be 0 or more, not -1"),
+        (["--learning-rate", "0"], "--learning-rate must be above 0"),
         (["--lerning-rate", "1"], "--learning-rate"),
     ],
 )
@@ -167,9 +169,9 @@ def test_without_data_and_network_it_says_what_to_do(tmp_path, capsys, monkeypat
 
 
 @needs_data
-def test_many_graphs_are_sent_to_the_other_experiment(tmp_path, capsys):
+def test_many_graphs_are_refused(tmp_path, capsys):
     assert run("--dataset", "mutag", "--out", tmp_path / "run") == 2
-    assert "experiments.molecules" in capsys.readouterr().err
+    assert "mutag holds many graphs, not one" in capsys.readouterr().err
 
 
 @needs_data
@@ -186,8 +188,6 @@ def star():
     """Node 0 hears 1, 2, 3 and nobody hears them; 0 and 1 are of one class."""
     import jraph
 
-    import seqgraph_jax as sg
-
     return sg.index_graph(
         jraph.GraphsTuple(
             nodes=np.ones((4, 1), np.float32),
@@ -201,22 +201,24 @@ def star():
     )
 
 
-def test_evenness_and_kinship_by_hand():
+def test_evenness_and_homophily_by_hand():
     # The own loop left out of the entropy, or counted as a neighbour of one's class.
     import jax.numpy as jnp
 
     inputs = star()
     alone = jnp.array([[1.0]] * 3)
-    equal = attention_report.evenness(
-        inputs, jnp.full((3, 1), 0.25), jnp.concatenate([jnp.array([[0.25]]), alone])
+    equal = sg.analysis.evenness(
+        inputs.adjacency,
+        jnp.full((3, 1), 0.25),
+        jnp.concatenate([jnp.array([[0.25]]), alone]),
     )
     np.testing.assert_allclose(equal[0], 1, atol=1e-6)
     assert np.isnan(equal[1:]).all()
     weights = jnp.array([0.6, 0.2, 0.1])
     own = jnp.concatenate([jnp.array([[0.1]]), alone])
-    found = attention_report.evenness(inputs, weights[:, None], own)[0, 0]
+    found = sg.analysis.evenness(inputs.adjacency, weights[:, None], own)[0, 0]
     p = np.array([0.6, 0.2, 0.1, 0.1])
     np.testing.assert_allclose(found, -(p * np.log(p)).sum() / np.log(4), atol=1e-5)
     labels = jnp.array([0, 0, 1, -1])
-    plain, attended = attention_report.kinship(inputs, labels, weights)
+    plain, attended = sg.analysis.homophily(inputs.adjacency, labels, weights)
     np.testing.assert_allclose([plain, attended], [1 / 2, 0.6 / 0.8], atol=1e-6)

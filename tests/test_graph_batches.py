@@ -1,5 +1,6 @@
 """Batches of many graphs: equal chances, room for any, padding; folds and scaffolds."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import chex
@@ -11,13 +12,15 @@ import pytest
 import seqgraph_jax as sg
 from seqgraph_jax.data.arrays import flat_graphs
 from seqgraph_jax.data.splits import fold_splits, scaffold_split, shuffled_split
-from seqgraph_jax.tasks.graphs import (
+from seqgraph_jax.graph.adjacency import index_edges
+from seqgraph_jax.tasks.batches import (
     Slots,
     batch_slots,
     draw_sorted,
     gather_graphs,
-    make_tasks,
 )
+from seqgraph_jax.tasks.graphs import answers, filled, make_tasks
+from seqgraph_jax.training import iterate
 from seqgraph_jax.training import loop as training
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -149,10 +152,8 @@ def test_edges_are_sorted_and_indexed_as_the_host_would():
     [task] = make_tasks(DATA, SPLITS[:1], 4)
     batch = gather_graphs(task.inputs, jnp.array([7, 3, 0, 11]), Slots(40, 96))
     ours = batch.adjacency
-    theirs = sg.adjacency.index_edges(
-        np.asarray(ours.senders), np.asarray(ours.receivers), 40, 40
-    )
-    for name in ("starts", "by_sender", "turned", "sender_starts"):
+    theirs = index_edges(np.asarray(ours.senders), np.asarray(ours.receivers), 40, 40)
+    for name in ("indptr", "by_sender", "turned", "sender_indptr"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), name)
 
 
@@ -210,6 +211,49 @@ def test_root_mean_squared_error_is_in_the_values_own_unit():
     )
 
 
+def test_answers_are_values_in_their_own_unit():
+    # Predictions that stay standardised; one run's mean used for another.
+    data = small_graphs(classes=False)
+    tasks = make_tasks(data, SPLITS, batch_size=4)
+    said = answers(tasks, np.zeros((3, 7, 1)))
+    means = [data.targets[split.train].mean() for split in SPLITS]
+    np.testing.assert_allclose(said, np.tile(means, (7, 1)).T, rtol=1e-5)
+    deviations = [data.targets[split.train].std() for split in SPLITS]
+    apart = answers(tasks, np.ones((3, 7, 1))) - said
+    np.testing.assert_allclose(apart, np.tile(deviations, (7, 1)).T, rtol=1e-5)
+    shared = answers(tasks[:1], np.zeros((2, 7, 1)))  # one task for all runs
+    np.testing.assert_allclose(shared, np.full((2, 7), means[0]), rtol=1e-5)
+    scores = np.ones((3, 7, 2))
+    assert answers(make_tasks(DATA, SPLITS, 4), scores) is scores
+
+
+def test_records_say_the_values_unit_and_whose_loss_it_is():
+    data = replace(small_graphs(classes=False), target_name="charge (e)")
+    [task] = make_tasks(data, SPLITS[:1], batch_size=4)
+    records = {record.name: record for record in task.metrics.records}
+    assert records["test_rmse"].axis == "test RMSE (e)"
+    assert records["loss"].axis == "validation loss (squared standard deviations)"
+    assert records["train_loss"].axis == "training loss (squared standard deviations)"
+    [task] = make_tasks(DATA, SPLITS[:1], batch_size=4)
+    records = {record.name: record for record in task.metrics.records}
+    assert records["test_accuracy"].axis == "test accuracy (%)"
+    assert records["loss"].axis == "validation loss (nats)"
+
+
+def test_how_full_batches_are():
+    # Graphs that are no training graphs, or places that are only there for one shape.
+    splits = [*SPLITS, *fold_splits(DATA.targets, 5, seed=1)]
+    tasks = make_tasks(DATA, splits, batch_size=6)
+    nodes = [
+        task.sample(jax.random.key(seed), 6).inputs.graph.n_node[:-1].sum()
+        for task in tasks
+        for seed in range(40)
+    ]
+    share, of_edges = filled(tasks)
+    assert abs(np.mean(nodes) / tasks[0].slots.nodes - share) < 0.01
+    assert 0 < of_edges < 1
+
+
 def test_values_that_do_not_vary_are_learned():
     data = small_graphs(classes=False)
     data.targets[:] = 2.5
@@ -226,7 +270,6 @@ def test_a_network_is_compiled_once_for_all_splits():
         eval_every=2,
         batch_size=8,
         metric="loss",
-        threshold=-np.inf,
         early_stop=False,
     )
     model = sg.GraphClassifier("gcn", 4, 2, num_layers=2)
@@ -249,7 +292,7 @@ def test_a_network_is_compiled_once_for_all_splits():
 
 def test_what_tasks_share_is_on_the_device_once():
     tasks = make_tasks(DATA, SPLITS, batch_size=4)
-    shared, own, _ = sg.seeds._shared_and_own(tasks)
+    shared, own, _ = iterate._shared_and_own(tasks)
     assert sum(np.size(leaf) for leaf in own) < sum(np.size(leaf) for leaf in shared)
     assert any(np.shape(leaf) == DATA.nodes.shape for leaf in shared)
 

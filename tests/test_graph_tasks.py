@@ -13,7 +13,7 @@ import scipy.sparse
 import seqgraph_jax as sg
 from seqgraph_jax.tasks.nodes import NodeTargets, node_metrics
 from seqgraph_jax.training import loop as training
-from seqgraph_jax.training.config import optimizer
+from seqgraph_jax.training.optimizers import optimizer
 
 from .graph_cases import RECEIVERS, SENDERS, random_graph
 from .test_training import assert_same_bits
@@ -31,7 +31,6 @@ CONFIG = sg.TrainConfig(
     eval_size=1,
     learning_rate=0.05,
     metric="val_accuracy",
-    threshold=float("inf"),
     early_stop=False,
     max_norm=float("inf"),
 )
@@ -131,7 +130,7 @@ def test_tasks_that_do_not_fit_the_seeds_are_refused():
 
 def test_what_tasks_share_is_on_a_device_once():
     # The graph copied for every seed.
-    from seqgraph_jax.training.seeds import _shared_and_own
+    from seqgraph_jax.training.iterate import _shared_and_own
 
     tasks = TASK.with_splits(
         [sg.random_split(TASK.labels, s, 4, 10, 10) for s in (1, 2)]
@@ -167,7 +166,7 @@ def test_weight_decay_is_an_l2_penalty_on_the_chosen_parameters():
 def test_patience_by_hand(metric):
     # Best parameters that move after the stop, or a stop one evaluation off.
     long = replace(CONFIG, updates=60, metric=metric)
-    patient = replace(long, stop_after=4)
+    patient = replace(long, patience=4)
     free = sg.train_seeds(MODEL, TASK, long, range(4))
     run = sg.train_seeds(MODEL, TASK, patient, range(4))
     assert run.finished
@@ -200,7 +199,7 @@ def test_patience_by_hand(metric):
 
 
 def test_a_patient_run_resumes_to_the_same_bits():
-    config = replace(CONFIG, updates=60, stop_after=4)
+    config = replace(CONFIG, updates=60, patience=4)
     whole = sg.train_seeds(MODEL, TASK, config, range(3))
     half = next(
         run
@@ -215,7 +214,7 @@ def test_a_patient_run_resumes_to_the_same_bits():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("stop_after", -1, "stop_after must be 0 or more, not -1"),
+        ("patience", -1, "patience must be 0 or more, not -1"),
         ("weight_decay", -0.1, "weight_decay must be 0 or more, not -0.1"),
     ],
 )

@@ -173,7 +173,7 @@ def golden_params(golden, name):
         params["sender"], params["receiver"] = raw["att_src"][0], raw["att_dst"][0]
     if name == "gatv2":
         params["linear"] = {"kernel": raw["lin_l.weight"].T}
-        params["asking"] = {"kernel": raw["lin_r.weight"].T}
+        params["query"] = {"kernel": raw["lin_r.weight"].T}
         params["attention"] = raw["att"][0]
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
 
@@ -319,7 +319,7 @@ def test_parameters_can_force_attention_of_version_2_only(key):
     layer = sg.GraphAttention(N, version=2, use_bias=False)
     params = {
         "linear": {"kernel": jnp.eye(N)},
-        "asking": {"kernel": -jnp.eye(N)},
+        "query": {"kernel": -jnp.eye(N)},
         "attention": -10 * jnp.ones((1, N)),
     }
     np.testing.assert_allclose(nodes_of(layer, params, graph), graph.nodes, atol=1e-5)

@@ -6,23 +6,22 @@ import os
 import numpy as np
 import pytest
 
-from experiments import molecule_study, molecules
-from experiments.cli import run_main
-from experiments.molecule_baselines import (
+from experiments import molecules
+from seqgraph_jax.data import datasets
+from seqgraph_jax.data.splits import fold_splits, scaffold_split, shuffled_split
+from seqgraph_jax.data.synthetic import draw_molecules
+from seqgraph_jax.tasks.baselines import (
     bag_features,
     fit_baselines,
     fit_logistic,
     fit_ridge,
     measure,
 )
-from seqgraph_jax.data import datasets
-from seqgraph_jax.data.splits import fold_splits, scaffold_split, shuffled_split
 
 pytestmark = [
     pytest.mark.xdist_group("molecules"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
 ]
-# One device, since a program is compiled for each anew.
 SMOKE = ["--smoke", "--no-compilation-cache"]
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
 FILES |= {f"{name}.{kind}" for name in ("results", "curves") for kind in ("png", "svg")}
@@ -34,7 +33,7 @@ needs_data = pytest.mark.skipif(
 
 def run(*argv):
     """Exit code of the experiment in this process."""
-    return run_main(molecules.main, molecules.MODULE, [str(word) for word in argv])
+    return molecules.main([str(word) for word in argv])
 
 
 def test_ridge_is_the_minimum_of_its_loss():
@@ -73,7 +72,7 @@ def test_logistic_regression_is_stationary_with_its_penalty():
 
 def test_baselines_of_values():
     # A bag without its numbers of nodes and edges; a mean over all graphs.
-    data = molecule_study.draw_molecules(classes=False)
+    data = draw_molecules(classes=False)
     splits = [shuffled_split(data.num_graphs, seed) for seed in range(2)]
     found = fit_baselines(data, splits)
     for k, split in enumerate(splits):
@@ -89,7 +88,7 @@ def test_baselines_of_values():
 
 
 def test_the_constant_baseline_says_the_training_set_s_majority():
-    data = molecule_study.draw_molecules(classes=True)
+    data = draw_molecules(classes=True)
     splits = fold_splits(data.targets, 4, seed=0)
     found = fit_baselines(data, splits)["constant"]
     majority = np.bincount(data.targets).argmax()
@@ -185,36 +184,37 @@ def test_resuming_a_finished_run_reports_again(tmp_path):
     assert (out / "metrics.jsonl").read_bytes() == before
 
 
-def test_pictures_and_tables_show_the_values_own_unit():
-    # Predictions that stay standardised.
-    data = molecule_study.draw_molecules(classes=False)
-    study = molecule_study.Study(data, "random", (0,), [shuffled_split(40, 0)])
-    assert (study.unit, study.scale, study.name) == ("atoms", 1.0, "rmse")
-    classes = study._replace(data=molecule_study.draw_molecules(classes=True))
-    assert (classes.unit, classes.scale, classes.name) == ("%", 100.0, "accuracy")
+def test_tables_and_verdicts_show_the_values_own_unit(tmp_path, capsys):
+    out = tmp_path / "run"
+    argv = [*SMOKE, "--dataset", "esol", "--models", "gin", "--num-seeds", "1"]
+    assert run(*argv, "--out", out) == 0
+    printed = capsys.readouterr().out
+    assert "RMSE (atoms)" in " ".join(printed.split())
+    assert "atoms on average" in printed
+    assert "3 programs for each network" in (out / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["--dataset", "tox"], "'tox' is neither one of karate"),
-        (["--dataset", "karate"], "experiments.gcn_vs_gat takes it"),
+        (["--dataset", "karate"], "karate holds one graph, not many"),
         (["--models"], "--models takes one or more different models"),
         (["--models", "gin", "gin"], "--models takes one or more different models"),
-        (["--models", "gat", "sage"], "unknown model 'sage': choose from gcn, gat"),
-        (["--split", "thirds"], "--split must be auto, folds, random or scaffold"),
-        (["--split", "random"], "has classes: --split must be folds, not random"),
+        (["--models", "gat", "sage"], "invalid choice 'sage' for argument '--models'"),
+        (["--split", "thirds"], "('auto', 'folds', 'random', 'scaffold')"),
+        (["--split", "random"], "has classes: its split must be folds, not random"),
         (["--dataset", "esol", "--split", "folds"], "must be random or scaffold"),
         (["--folds", "2"], "--folds must be 3 or more, not 2"),
         (["--folds", "50"], "has 40 graphs: a split needs 50"),
-        (["--seeds", "4000000000"], "seed 4000000000 is too large for 3 parts"),
+        (["--seeds", "4294967296"], "seed 4294967296 is outside 0 to 2**32 - 1"),
         (["--heads", "3"], "--heads 3 does not divide --hidden 8"),
-        (["--readout", "median"], "--readout must be sum, mean or max, not median"),
-        (["--dropout", "1"], "--dropout must be 0 to below 1, not 1"),
+        (["--readout", "median"], "invalid choice 'median' for argument '--readout'"),
+        (["--dropout", "1"], "--dropout must be 0 to below 1, not 1.0"),
         (["--epochs", "0"], "--epochs must be 1 or more, not 0"),
         (["--batch-size", "-2"], "--batch-size must be 1 or more, not -2"),
-        (["--learning-rate", "0"], "learning_rate must be above 0, not 0"),
-        (["--weight-decay", "-1"], "weight_decay must be 0 or more, not -1"),
+        (["--learning-rate", "0"], "--learning-rate must be above 0, not 0.0"),
+        (["--weight-decay", "-1"], "--weight-decay must be 0 or more, not -1.0"),
         (["--layer", "2"], "--layers"),
     ],
 )
@@ -230,7 +230,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
 
 
 def test_a_folder_in_the_tu_format(tmp_path, capsys):
-    data = molecule_study.draw_molecules(classes=False, num_graphs=30)
+    data = draw_molecules(classes=False, num_graphs=30)
     folder = tmp_path / "TOY"
     folder.mkdir()
     owners = np.repeat(np.arange(30), data.n_node)
@@ -243,7 +243,7 @@ def test_a_folder_in_the_tu_format(tmp_path, capsys):
     np.savetxt(folder / "TOY_graph_attributes.txt", data.targets)
     argv = [*SMOKE, "--dataset", folder, "--models", "gin", "--num-seeds", "1"]
     assert run(*argv, "--split", "scaffold", "--out", tmp_path / "a") == 2
-    assert "TOY has no scaffolds: choose --split random" in capsys.readouterr().err
+    assert "TOY has no scaffolds: its split must be random" in capsys.readouterr().err
     assert run(*argv, "--out", tmp_path / "b") == 0
     assert "test RMSE" in capsys.readouterr().out
 

@@ -11,6 +11,7 @@ import pytest
 
 import seqgraph_jax as sg
 from seqgraph_jax.analysis import receptive_fields as fields
+from seqgraph_jax.analysis import smoothing, twins, untrained
 from seqgraph_jax.data.records import from_arrays
 from seqgraph_jax.graph.networks import LAYERS, GraphLayers
 from seqgraph_jax.reports.plots import graphs as graph_plots
@@ -129,6 +130,9 @@ def test_receptive_field_is_the_distance_in_the_graph(name, seed, key):
     for source, reached in ways.items():
         for node, steps in reached.items():
             expected[node, source] = steps
+    np.testing.assert_array_equal(
+        np.where(fields.hops(graph) <= depth, fields.hops(graph), -1), expected
+    )
     if name == "mlp":  # reads no edge
         expected = np.where(np.eye(len(expected)), 0, -1)
     if name == "gin":  # its ReLUs may hide a dependence, and never make one
@@ -188,13 +192,13 @@ def test_walks_add_up_to_the_power_of_the_matrix(length):
 
 def test_twins_by_hand():
     # Open for closed twins; a pair twice, or a node with itself.
-    assert fields.twins(six_nodes()) == []
-    assert fields.twins(six_nodes(), closed=False) == [(B, F_)]
-    assert fields.twins(twin_graph()) == [(0, 1)]
+    assert twins.find_twins(six_nodes()) == []
+    assert twins.find_twins(six_nodes(), closed=False) == [(B, F_)]
+    assert twins.find_twins(twin_graph()) == [(0, 1)]
     # Directed: who sends counts, not who receives.
     graph = random_graph(num_nodes=3, senders=[2, 2], receivers=[0, 1])
-    assert fields.twins(graph, closed=False) == [(0, 1)]
-    assert fields.twins(graph) == []
+    assert twins.find_twins(graph, closed=False) == [(0, 1)]
+    assert twins.find_twins(graph) == []
 
 
 @pytest.mark.parametrize("self_weight", [1.0, 2.0, 4.0])
@@ -226,23 +230,25 @@ def test_distance_to_smooth_by_hand():
     # The vector not scaled to length 1; a mean for a projection.
     vector = np.array([1.0, 2.0, 2.0])
     smooth = np.outer(vector, [3.0, -1.0])
-    np.testing.assert_allclose(fields.distance_to_smooth(smooth, vector), 0, atol=1e-12)
+    np.testing.assert_allclose(
+        smoothing.distance_to_smooth(smooth, vector), 0, atol=1e-12
+    )
     apart = np.outer([2.0, -1.0, 0.0], [0.0, 2.0])  # at right angles to the vector
     both = np.stack([smooth + apart, apart])
     expected = np.full(2, np.linalg.norm(apart))
-    np.testing.assert_allclose(fields.distance_to_smooth(both, vector), expected)
+    np.testing.assert_allclose(smoothing.distance_to_smooth(both, vector), expected)
 
 
 def test_distance_of_convolutions_obeys_its_bound(key):
     # Roots of degrees without self-loop, or plain ones: then the bound does not hold.
     graph = six_nodes()
-    rate = fields.second_eigenvalue(fields.convolution_matrix(graph))
+    rate = smoothing.second_eigenvalue(fields.convolution_matrix(graph))
     assert rate == pytest.approx(0.75, abs=1e-6)
     nodes = random_graph(num_nodes=6).nodes
     inputs, layer = sg.index_graph(graph._replace(nodes=nodes)), LAYERS["gcn"](F)
     params = fields.init_layers(layer, key, inputs, 12)
     roots = np.sqrt(fields.with_loops(graph).sum(1))
-    measure = partial(fields.distance_to_smooth, vector=roots)
+    measure = partial(smoothing.distance_to_smooth, vector=roots)
     distances = measure(fields.layer_outputs(layer, params, inputs))
     largest = np.linalg.norm(params["linear"]["kernel"], 2, axis=(-2, -1))
     assert (distances[1:] <= distances[0] * np.cumprod(rate * largest) + 1e-6).all()
@@ -264,6 +270,39 @@ def test_seeds_are_independent_under_vmap(key):
         alone = one(jax.tree.map(lambda leaf, s=seed: leaf[s], params))
         np.testing.assert_allclose(together[seed], alone, rtol=1e-4, atol=1e-6)
     assert jnp.abs(together[0] - together[1]).max() > 0.01
+
+
+def test_networks_of_many_seeds_are_those_of_each_seed():
+    # Another half of the seed's key, single precision, a seed's weights for another.
+    graph, layer, seeds = sg.index_graph(random_graph()), LAYERS["gat"](F), (3, 500)
+    networks = untrained.draw_networks(layer, graph, seeds, depth=4)
+    nodes = untrained.draw_nodes(graph, F, seeds)
+    outputs = networks.outputs(graph, nodes)
+    influences = networks.first(2).influences(graph, nodes)
+    assert outputs.shape == (2, 5, N, F)
+    assert influences.shape == (2, 3, N, N)
+    with jax.enable_x64(True):
+        for s, seed in enumerate(seeds):
+            for_nodes, for_weights = jax.random.split(jax.random.key(seed))
+            x = jax.random.normal(for_nodes, (N, F))
+            inputs = graph._replace(graph=graph.graph._replace(nodes=x))
+            params = fields.init_layers(layer, for_weights, inputs, 4)
+            expected = fields.layer_outputs(layer, params, inputs)
+            np.testing.assert_allclose(outputs[s], expected, rtol=1e-9, atol=1e-12)
+            first = jax.tree.map(lambda leaf: leaf[:2], params)
+            expected = fields.influences(layer, first, inputs)
+            np.testing.assert_allclose(influences[s], expected, rtol=1e-9, atol=1e-12)
+    assert outputs.dtype == np.float64
+
+
+def test_constants_of_all_layers_and_the_parameters_of_one():
+    graph = sg.index_graph(random_graph())
+    gin = untrained.draw_networks(LAYERS["gin"](F), graph, (0, 1, 2), depth=3)
+    assert (gin.with_constant("epsilon", 1.0).params["epsilon"] == 1).all()
+    assert (gin.params["epsilon"] == 0).all()
+    np.testing.assert_array_equal(
+        gin.of_layer(1)["first"]["kernel"], gin.params["first"]["kernel"][:, 1]
+    )
 
 
 def draw(**options):

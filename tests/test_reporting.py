@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.reports import pages as reporting
 from seqgraph_jax.reports import results
+from seqgraph_jax.training.metrics import ACCURACY, percent
 
 from .test_seeds import made_run
 
@@ -20,8 +20,9 @@ CURVES = [[0.5, 1.0, 1.0], [0.5, 0.9, 1.0], [0.5, NAN, NAN]]
 def runs():
     slow = made_run([[0.5, 0.6, 0.7]] * 3, updates=30)
     fast = made_run(CURVES, updates=30)
-    tested = {"accuracy_on_ones": np.array([1.0, 0.5, NAN])}
-    return {"fast": replace(fast, final=tested), "slow": replace(slow, final=tested)}
+    on_ones = replace(ACCURACY, name="accuracy_on_ones", label="accuracy on ones")
+    tested = {on_ones: np.array([1.0, 0.5, NAN])}
+    return {"fast": fast.adding(tested), "slow": slow.adding(tested)}
 
 
 @pytest.mark.smoke
@@ -101,16 +102,18 @@ def test_the_same_runs_give_the_same_files(runs, tmp_path):
 
 
 def test_percent_says_100_for_nothing_less():
-    assert reporting.percent(1.0) == "100 %"
-    assert reporting.percent(1 - 1e-9) == "99.9999 %"
-    assert reporting.percent(116_717 / 116_718) == "99.9991 %"
-    assert reporting.percent(0.0) == "0 %"
-    assert reporting.percent(0.29) == "29 %"
-    assert reporting.percent(NAN) == "none"
+    assert percent(1.0) == "100 %"
+    assert percent(1 - 1e-9) == "99.99 %"
+    assert percent(116_717 / 116_718) == "99.99 %"
+    assert percent(0.0) == "0 %"
+    assert percent(1e-9) == "0.01 %"
+    assert percent(0.29) == "29.00 %"
+    assert percent(0.899999) == "90.00 %"
+    assert percent(NAN) == "none"
 
 
 def test_warnings_name_the_seeds(runs):
-    assert reporting.warnings(runs) == [
+    assert sg.reports.warnings(runs) == [
         "fast: 1 of 3 seeds diverged (2).",
         "fast: 1 of 3 seeds did not converge (1).",
         "slow: 3 of 3 seeds did not converge (0, 1, 2).",
@@ -118,17 +121,17 @@ def test_warnings_name_the_seeds(runs):
 
 
 def test_summary_says_of_how_many_seeds_a_mean_is(runs):
-    table = reporting.summary_table(runs)
+    table = sg.reports.summary_table(runs)
     cells = {row[0]: row[1] for row in table.rows}
     assert cells["accuracy"] == "100 % (2 seeds)"
-    assert cells["accuracy on ones"] == "75 % (2 seeds)"
+    assert cells["accuracy on ones"] == "75.00 % (2 seeds)"
     assert cells["seeds converged"] == "1 of 3"
 
 
 def test_a_plot_shows_every_seed(runs):
     from seqgraph_jax.reports.plots import curves as plots
 
-    figure = plots.plot_runs(runs, baseline_accuracy=0.5)
+    figure = plots.plot_runs(runs, baseline=0.5)
     loss, accuracy, convergence = figure.axes
     thin = [line for line in accuracy.lines if line.get_linewidth() == 0.5]
     assert len(thin) == 6
@@ -157,8 +160,8 @@ def test_a_geometric_mean_ends_where_a_seed_is_0():
 
 def test_compare_prints_a_table_and_the_verdict(runs):
     text = str(sg.compare(runs, "accuracy"))
-    assert text.splitlines()[0] == "accuracy"
-    assert "fast  2  1" in text
+    assert text.splitlines()[0] == "accuracy (%)"
+    assert "fast  2  100 %" in text
     assert "Left out: seeds without a value in both (1 of fast)." in text
 
 

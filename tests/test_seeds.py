@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.training import loop as training
-from seqgraph_jax.training.lanes import join_lanes, map_seeds, seed_devices, split_lanes
-from seqgraph_jax.training.seeds import abstract_state, iterate_seeds
+from seqgraph_jax.reports.results import metric_rows
+from seqgraph_jax.training.iterate import Arm, abstract_state, iterate_seeds, run_keys
+from seqgraph_jax.training.metrics import records_of
 
 from .test_training import CONFIG, MODEL, TASK, assert_same_bits
 
@@ -35,12 +35,12 @@ def test_many_seeds_equal_single_runs():
 
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_a_seed_has_the_same_bits_in_any_company(width):
-    # Other neighbours, another lane, one device (a seed alone) or two.
+    # Other neighbours, another lane, an idle device or more of them at work.
     runs = [
         sg.train_seeds(MODEL, TASK, CONFIG, seeds, width)
         for seeds in ([5], [9, 5], [1, 2, 5, 8, 9])
     ]
-    assert [runs[0].num_devices, runs[-1].num_devices] == [1, 2]
+    assert [runs[0].num_devices, runs[-1].num_devices] == [2, {1: 4, 2: 3, 4: 2}[width]]
     for run in runs[1:]:
         assert_same_bits(row(run, 5), row(runs[0], 5))
 
@@ -50,15 +50,15 @@ def test_seeds_differ_from_each_other():
     assert len(set(run.metrics["loss"][:, -1].tolist())) == 3
 
 
-@pytest.mark.parametrize("stop_after", [1, 3])
-def test_resuming_equals_never_stopping_bit_for_bit(stop_after):
+@pytest.mark.parametrize("after", [1, 3])
+def test_resuming_equals_never_stopping_bit_for_bit(after):
     seeds = [2, 7, 1]
     whole = sg.train_seeds(MODEL, TASK, CONFIG, seeds, width=1)
     partial_run = None
     for k, run in enumerate(
         iterate_seeds(MODEL, TASK, CONFIG, seeds, width=1), start=1
     ):
-        if k == stop_after:
+        if k == after:
             partial_run = run.on_host()
             break
     *_, resumed = iterate_seeds(MODEL, TASK, CONFIG, seeds, 1, resume=partial_run)
@@ -71,51 +71,31 @@ def test_resuming_a_finished_run_does_nothing():
     assert list(iterate_seeds(MODEL, TASK, CONFIG, [2, 7], resume=run)) == []
 
 
-def test_groups_are_split_over_the_devices_in_order():
-    devices = seed_devices(5, 2)
-    assert len(devices) == 2
-    rows = {"x": np.arange(5.0) + 10}
-    first, second = split_lanes(rows, devices, 2)
-    assert first["x"].tolist() == [10, 11, 12, 13]
-    assert second["x"].tolist() == [14, 10]  # filled up with the first
-    assert [part["x"].devices() for part in (first, second)] == [{d} for d in devices]
-    np.testing.assert_array_equal(join_lanes([first, second], 5)["x"], rows["x"])
-
-
-def test_every_device_runs_a_program_of_its_own():
-    devices = seed_devices(3, 1)
-    keys = jax.random.split(jax.random.key(0), 3)
-    lanes = split_lanes(keys, devices, 1)
-    draw = map_seeds(
-        lambda shared, key: shared + jax.random.normal(key), 1.0, lanes, devices, 1
-    )
-    outputs = draw(lanes)
-    assert [output.devices() for output in outputs] == [{d} for d in devices]
-    assert [len(output) for output in outputs] == [2, 1]
-    expected = 1 + jax.vmap(jax.random.normal)(keys)
-    chex.assert_trees_all_close(join_lanes(outputs, 3), np.asarray(expected))
-
-
 def test_abstract_state_is_the_state_of_a_run():
     run = sg.train_seeds(MODEL, TASK, CONFIG, [2, 7, 9])
-    like = abstract_state(MODEL, TASK, CONFIG, 3)
+    like = abstract_state(Arm(MODEL, TASK, CONFIG), 3)
     chex.assert_trees_all_equal_shapes_and_dtypes(like, run.state)
 
 
 def made_run(accuracy, **config):
+    """A run with these accuracies ``[S, K]`` and a loss of 1, the first one best."""
     accuracy = np.array(accuracy, np.float32)
-    settings = {"updates": 60, "eval_every": 10, "patience": 2, **config}
+    settings = {"updates": 60, "eval_every": 10, "hold_for": 2, "threshold": 1.0}
+    config = sg.TrainConfig(**{**settings, **config})
+    num_seeds, num_evaluations = accuracy.shape
     return sg.Run(
-        seeds=tuple(range(len(accuracy))),
-        config=sg.TrainConfig(**settings),
-        lanes=(),
+        model=MODEL,
+        config=config,
+        seeds=tuple(range(num_seeds)),
         metrics={
             "accuracy": accuracy,
             "loss": np.where(np.isnan(accuracy), accuracy, 1),
         },
+        records=records_of(TASK),
+        judged_by="accuracy",
+        last_update=np.full(num_seeds, 10 * num_evaluations),
+        best_update=np.full(num_seeds, 10),
         num_params=1,
-        width=1,
-        num_devices=1,
     )
 
 
@@ -145,11 +125,12 @@ def test_a_run_is_finished_once_every_seed_converged_or_diverged():
 
 
 def test_training_stops_early_and_no_earlier():
-    config = replace(CONFIG, threshold=0.2, patience=2, updates=200)
+    config = replace(CONFIG, threshold=0.2, hold_for=2, updates=200)
     run = sg.train_seeds(MODEL, TASK, config, [0, 1])
     assert run.finished
     assert len(run.updates) < 20
-    shorter = replace(run, metrics={k: m[:, :-1] for k, m in run.metrics.items()})
+    shorter = {k: m[:, :-1] for k, m in run.metrics.items()}
+    shorter = replace(run, metrics=shorter, last_update=run.last_update - 10)
     assert not shorter.finished
     everything = sg.train_seeds(MODEL, TASK, replace(config, early_stop=False), [0, 1])
     assert len(everything.updates) == 20
@@ -223,5 +204,78 @@ def test_unknown_metric_is_answered_with_the_known_ones():
 
 
 def test_large_seeds_are_not_confused():
-    keys = [training.jax.random.key(np.uint32(s)) for s in (0, 2**32 - 1)]
+    keys = run_keys([0, 2**32 - 1])
     assert not jnp.array_equal(*(jax.random.key_data(k) for k in keys))
+
+
+def test_a_part_has_the_same_key_however_many_others_there_are():
+    # Numbers packed from seed and part, which meet those of other seeds and parts.
+    few, many = (run_keys([3, 5], sg.Parts("fold", range(n))) for n in (2, 4))
+    data = np.asarray(jax.random.key_data(many)).reshape(2, 4, 2)
+    few = np.asarray(jax.random.key_data(few)).reshape(2, 2, 2)
+    np.testing.assert_array_equal(few, data[:, :2])
+    assert len({key.tobytes() for key in data.reshape(-1, 2)}) == 8
+
+
+def test_parts_are_runs_of_their_own_with_a_seed_in_common():
+    parts = sg.Parts("fold", (0, 1, 2))
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [3, 5], parts=parts)
+    assert run.metrics["loss"].shape == (6, 4)
+    assert len(set(run.metrics["loss"][:, -1].tolist())) == 6
+    one = sg.train_seeds(MODEL, TASK, CONFIG, [5], parts=sg.Parts("fold", (0, 1)))
+    assert_same_bits(run.metrics["loss"][3:5], one.metrics["loss"])
+    means = run.over_parts()
+    np.testing.assert_allclose(
+        means.values("loss"), run.metrics["loss"][:, -1].reshape(2, 3).mean(1)
+    )
+    rows = list(metric_rows("a", run))
+    assert rows[4] == {
+        "arm": "a",
+        "seed": 5,
+        "fold": 1,
+        "update": 10,
+        **{name: m[4, 0].item() for name, m in run.metrics.items()},
+    }
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Sized:
+    """A task whose size is a static value."""
+
+    size: int
+    metrics = TASK.metrics
+
+    def sample(self, key, batch_size):
+        return TASK.sample(key, batch_size)
+
+
+def test_tasks_that_are_not_one_program_are_refused():
+    # Every seed trained on the first task, and evaluated on its own.
+    with pytest.raises(ValueError, match="differ in more than the values"):
+        sg.train_seeds(MODEL, [Sized(1), Sized(2)], CONFIG, [0, 1])
+
+
+def test_a_run_is_shown_in_a_few_lines():
+    run = sg.train_seeds(MODEL, TASK, CONFIG, [2, 7])
+    lines = repr(run).splitlines()
+    assert len(lines) < 10
+    assert "accuracy, mean" in repr(run)
+    assert "<table>" in run._repr_html_()
+
+
+def test_predict_is_the_network_of_the_best_evaluation_or_of_the_last():
+    config = replace(CONFIG, learning_rate=0.3, threshold=None)
+    run = sg.train_seeds(MODEL, TASK, config, [2, 7, 9])
+    assert (run.best < run.last).any()
+    inputs = TASK.sample(jax.random.key(0), 20).inputs
+    for best, params in ((True, run.state.best.params), (False, run.state.params)):
+        outputs = run.predict(inputs, best=best)
+        for s, seed in enumerate(run.seeds):
+            mine = jax.tree.map(lambda leaf, s=s: leaf[s], params)
+            expected = np.asarray(MODEL.apply({"params": mine}, inputs))
+            chex.assert_trees_all_close(outputs[s], expected, atol=1e-5)
+            one = run.predict(inputs, seed=seed, best=best)
+            chex.assert_trees_all_close(one, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="has no seed 3: there are 2, 7, 9"):
+        run.predict(inputs, seed=3)

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from seqgraph_jax.reports import statistics
-from seqgraph_jax.reports.statistics import compare
+from seqgraph_jax.reports import paired, statistics
+from seqgraph_jax.reports.paired import compare
+from seqgraph_jax.training.metrics import ACCURACY, UPDATES_TO_CONVERGE, Metric
+
+METRIC = Metric("m", words=("is lower than", "is higher than"))
 
 NAN = float("nan")
 differences = st.lists(
@@ -63,24 +66,24 @@ def test_values_that_differ_by_rounding_have_an_interval():
 
 def test_sign_flip_by_hand():
     # Of the 8 sign patterns of 1, 2, 4 only +++ and --- reach a sum of 7.
-    assert statistics.sign_flip_test([1, 2, 4])[0] == 2 / 8
+    assert paired.sign_flip_test([1, 2, 4])[0] == 2 / 8
     # |1 + 2 - 4| = 1 is reached or exceeded by every pattern.
-    assert statistics.sign_flip_test([1, 2, -4])[0] == 1
-    assert statistics.sign_flip_test([0, 0, 0])[0] == 1
-    assert statistics.sign_flip_test([5, 0, 0])[0] == 1
+    assert paired.sign_flip_test([1, 2, -4])[0] == 1
+    assert paired.sign_flip_test([0, 0, 0])[0] == 1
+    assert paired.sign_flip_test([5, 0, 0])[0] == 1
 
 
 @settings(deadline=None, max_examples=50)
 @given(differences)
 def test_sign_flip_equals_enumeration_and_is_symmetric(values):
-    p, _ = statistics.sign_flip_test(values)
+    p, _ = paired.sign_flip_test(values)
     sums = [
         abs(np.dot(signs, values))
         for signs in itertools.product((1, -1), repeat=len(values))
     ]
     expected = np.mean([s >= abs(sum(values)) - 1e-9 for s in sums])
     assert p == pytest.approx(expected)
-    assert p == statistics.sign_flip_test([-v for v in values])[0]
+    assert p == paired.sign_flip_test([-v for v in values])[0]
 
 
 def test_sign_flip_equals_scipy():
@@ -88,28 +91,28 @@ def test_sign_flip_equals_scipy():
     theirs = stats.permutation_test(
         (values,), np.mean, permutation_type="samples", n_resamples=np.inf
     )
-    assert statistics.sign_flip_test(values)[0] == pytest.approx(theirs.pvalue)
+    assert paired.sign_flip_test(values)[0] == pytest.approx(theirs.pvalue)
 
 
 def test_drawn_sign_flips_agree_with_the_normal_limit():
     values = np.random.default_rng(4).normal(0.2, 1, 100)
-    p, name = statistics.sign_flip_test(values)
+    p, name = paired.sign_flip_test(values)
     z = values.sum() / np.sqrt((values**2).sum())
     assert p == pytest.approx(2 * stats.norm.sf(abs(z)), rel=0.1)
     assert "100,000 draws" in name
-    assert statistics.sign_flip_test(np.ones(30))[0] == pytest.approx(1 / 100_001)
+    assert paired.sign_flip_test(np.ones(30))[0] == pytest.approx(1 / 100_001)
 
 
 def test_holm_by_hand():
-    assert statistics.holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx(
+    assert paired.holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx(
         [0.06, 0.03, 0.06, 0.02]
     )
-    assert statistics.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert statistics.holm([0.03]) == [0.03]
+    assert paired.holm([0.9, 0.8]) == [1.0, 1.0]
+    assert paired.holm([0.03]) == [0.03]
 
 
 def test_verdict_of_three_seeds_says_what_they_cannot_do():
-    [c] = compare({"gru": [1, 2, 3], "lstm": [4, 6, 9]}, "updates")
+    [c] = compare({"gru": [1, 2, 3], "lstm": [4, 6, 9]}, METRIC)
     assert c.difference == pytest.approx(-13 / 3)
     assert "3 seeds cannot reach p < 0.05 with this test" in c.verdict
     assert "(smallest possible p = 0.25); 6 can." in c.verdict
@@ -117,32 +120,31 @@ def test_verdict_of_three_seeds_says_what_they_cannot_do():
 
 def test_verdict_claims_a_difference_that_is_there():
     b = np.arange(8.0)
-    words = ("converges earlier than", "converges later than")
-    [c] = compare({"a": b + 2 + b / 10, "b": b}, "m", words=words, unit="updates")
+    [c] = compare({"a": b + 2 + b / 10, "b": b}, UPDATES_TO_CONVERGE)
     assert c.p_value == 2 / 2**8
     assert c.verdict.startswith(
         "a converges later than b by 2.35 updates on average (p"
     )
-    [c] = compare({"b": b, "a": b + 2 + b / 10}, "m", words=words, unit="updates")
+    [c] = compare({"b": b, "a": b + 2 + b / 10}, UPDATES_TO_CONVERGE)
     assert c.verdict.startswith("b converges earlier than a by 2.35 updates")
 
 
 def test_verdict_of_noise_claims_nothing():
     rng = np.random.default_rng(5)
-    [c] = compare({"a": rng.normal(size=10), "b": rng.normal(size=10)}, "m")
+    [c] = compare({"a": rng.normal(size=10), "b": rng.normal(size=10)}, METRIC)
     assert c.p_value > 0.05
     assert "do not tell from chance" in c.verdict
 
 
 def test_verdict_where_test_and_interval_disagree():
-    [c] = compare({"a": [0, 0, 0, 0, 0, 0, 9, 8, 7, 9, 6], "b": [0] * 10 + [1]}, "m")
+    [c] = compare({"a": [0, 0, 0, 0, 0, 0, 9, 8, 7, 9, 6], "b": [0] * 10 + [1]}, METRIC)
     assert c.p_value > 0.05
     assert c.ci95[0] > 0
     assert "disagree, so no claim is made" in c.verdict
 
 
 def test_verdict_of_equal_arms():
-    [c] = compare({"a": [1.0] * 7, "b": [1.0] * 7}, "accuracy")
+    [c] = compare({"a": [1.0] * 7, "b": [1.0] * 7}, ACCURACY)
     assert c.verdict == "a and b do not differ on average over 7 seeds."
     assert c.p_value == 1
 
@@ -150,10 +152,10 @@ def test_verdict_of_equal_arms():
 def test_every_pair_is_compared_and_corrected():
     rng = np.random.default_rng(6)
     arms = {name: rng.normal(k, 1, 9) for k, name in enumerate("abc")}
-    found = compare(arms, "m")
+    found = compare(arms, METRIC)
     assert [(c.a, c.b) for c in found] == [("a", "b"), ("a", "c"), ("b", "c")]
-    assert [c.p_holm for c in found] == statistics.holm([c.p_value for c in found])
-    few = compare({name: values[:6] for name, values in arms.items()}, "m")
+    assert [c.p_holm for c in found] == paired.holm([c.p_value for c in found])
+    few = compare({name: values[:6] for name, values in arms.items()}, METRIC)
     assert (
         "after Holm's correction (smallest possible p = 0.094); 7 can."
         in few[0].verdict
@@ -162,18 +164,18 @@ def test_every_pair_is_compared_and_corrected():
 
 def test_missing_values_are_left_out_aloud_or_counted_as_a_bound():
     arms = {"a": [1.0, NAN, 3.0], "b": [2.0, 5.0, 5.0]}
-    [left_out] = compare(arms, "m")
+    [left_out] = compare(arms, METRIC)
     assert left_out.num_pairs == 2
     assert left_out.difference == -1.5
     assert "Left out: seeds without a value in both (1 of a)." in left_out.verdict
-    [counted] = compare(arms, "m", missing_as=9.0)
+    [counted] = compare(arms, METRIC, missing_as=9.0)
     assert counted.num_pairs == 3
     assert counted.difference == pytest.approx(1 / 3)
     assert "(1 of a) are counted as 9, a lower bound." in counted.verdict
 
 
 def test_nothing_is_compared_where_no_value_exists():
-    [c] = compare({"a": [NAN] * 8, "b": [NAN] * 8}, "m", missing_as=9.0)
+    [c] = compare({"a": [NAN] * 8, "b": [NAN] * 8}, METRIC, missing_as=9.0)
     assert math.isnan(c.difference)
     assert "none are compared" in c.verdict
 
@@ -181,7 +183,7 @@ def test_nothing_is_compared_where_no_value_exists():
 @pytest.mark.parametrize("arms", [{"a": [1.0]}, {"a": [1.0], "b": [1.0, 2.0]}])
 def test_arms_that_cannot_be_paired_raise(arms):
     with pytest.raises(ValueError, match="same seeds"):
-        compare(arms, "m")
+        compare(arms, METRIC)
 
 
 def test_band_of_the_mean_leaves_missing_values_out():

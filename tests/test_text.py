@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seqgraph_jax as sg
+from seqgraph_jax import text
 from seqgraph_jax.data import datasets
-from seqgraph_jax.text import corpus as text
 from seqgraph_jax.text import measures as text_measures
 from seqgraph_jax.text.corpus import TextError, Vocabulary
 from seqgraph_jax.text.networks import CharLM
+from seqgraph_jax.text.windows import text_metrics
 from seqgraph_jax.training import checkpoints
 from seqgraph_jax.training import loop as training
 
@@ -114,7 +115,7 @@ def test_evaluation_covers_the_held_out_text_once(key):
 def test_targets_below_zero_are_not_counted(key):
     logits = jax.random.normal(key, (2, 5, 4))
     targets = jnp.array([[0, 1, 2, 3, 0], [1, 2, -1, -1, -1]])
-    metrics = text.text_metrics((None, logits), targets)
+    metrics = text_metrics((None, logits), targets)
     log_p = np.log(np.exp(logits) / np.exp(logits).sum(-1, keepdims=True))
     kept = [(b, t) for b in range(2) for t in range(5) if targets[b, t] >= 0]
     losses = [-log_p[b, t, targets[b, t]] for b, t in kept]

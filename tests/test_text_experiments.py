@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import export, sample, temperature, train_text
-from experiments.cli import run_main
+from seqgraph_jax.text.evaluation import ENTROPY
 from seqgraph_jax.text.models import load_text_model
 from seqgraph_jax.training import checkpoints
 
@@ -22,7 +22,7 @@ TRAP = "<script>alert('x')</script> & <b>bold</b>\n"
 
 def run(module, *argv):
     """Exit code of an experiment in this process."""
-    return run_main(module.main, module.MODULE, [str(word) for word in argv])
+    return module.main([str(word) for word in argv])
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_options(tmp_path, argv):
         (["--corpus", "{empty}"], "is empty"),
         (["--corpus", "{short}"], "take a longer text"),
         (["--corpus", "{binary}"], "is not utf-8 text"),
-        (["--schedule", "step"], "choose constant, linear, cosine"),
+        (["--schedule", "step"], "('constant', 'linear', 'cosine')"),
         (["--hidden", "0"], "--hidden must be 1 or more"),
     ],
 )
@@ -244,7 +244,7 @@ def test_temperature_measures_every_seed(trained, tmp_path, capsys):
     arms = record["arms"]
     assert list(arms) == ["tau 0.5", "tau 1", "tau 2", "updates 20"]
     entropies = [
-        arms[f"tau {tau}"]["metrics"][temperature.ENTROPY]["per_seed"]
+        arms[f"tau {tau}"]["metrics"][ENTROPY.name]["per_seed"]
         for tau in ("0.5", "1", "2")
     ]
     assert np.shape(entropies) == (3, 2)

@@ -1,17 +1,21 @@
 """One run: its update, its randomness, its best parameters, its compilations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 import seqgraph_jax as sg
 from seqgraph_jax.tasks.classification import Batch, classification_metrics
 from seqgraph_jax.training import loop as training
+from seqgraph_jax.training.optimizers import OPTIMIZERS
 
 
 @jax.tree_util.register_static
@@ -19,7 +23,7 @@ from seqgraph_jax.training import loop as training
 class FirstSymbol:
     """Which of four symbols came first? A task that compiles in a moment."""
 
-    metrics = staticmethod(classification_metrics)
+    metrics = classification_metrics
 
     def sample(self, key, batch_size):
         tokens = jax.random.randint(key, (batch_size, 3), 0, 4)
@@ -29,7 +33,12 @@ class FirstSymbol:
 TASK = FirstSymbol()
 MODEL = sg.SequenceClassifier("gru", features=6, num_symbols=4, num_classes=4)
 CONFIG = sg.TrainConfig(
-    updates=40, eval_every=10, batch_size=8, eval_size=32, learning_rate=1e-2
+    updates=40,
+    eval_every=10,
+    batch_size=8,
+    eval_size=32,
+    learning_rate=1e-2,
+    threshold=1.0,
 )
 
 
@@ -166,21 +175,137 @@ def test_arms_share_data_and_what_of_the_initialisation_fits():
 
 def test_a_metric_that_the_task_does_not_have_raises():
     config = sg.TrainConfig(**{**vars(CONFIG), "metric": "speed"})
-    with pytest.raises(ValueError, match="is unknown: the task has"):
+    with pytest.raises(
+        ValueError, match="is unknown: the task declares accuracy, loss"
+    ):
         sg.train(MODEL, TASK, config, jax.random.key(0))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"updates": 0}, "updates must be above 0, not 0"),
-        ({"batch_size": -1}, "batch_size must be above 0, not -1"),
+        ({"updates": 0}, "updates must be 1 or more, not 0"),
+        ({"batch_size": -1}, "batch_size must be 1 or more, not -1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0, not 0.0"),
         ({"max_norm": -2.0}, "max_norm must be above 0, not -2.0"),
         ({"learning_rate": float("nan")}, "learning_rate must be above 0, not nan"),
+        ({"schedule": "steps"}, "schedule must be constant, linear or cosine"),
+        ({"optimizer": "magic"}, "optimizer must be adam, adamw, sgd"),
+        ({"warmup": 500}, r"warmup must be below updates \(500\)"),
         ({"updates": 25}, r"updates \(25\) must be a multiple of eval_every \(10\)"),
     ],
 )
 def test_impossible_settings_raise(change, message):
     with pytest.raises(ValueError, match=message):
         sg.TrainConfig(**change)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Sum:
+    """What is the sum of three numbers? Judged by an error, of which less is better."""
+
+    def sample(self, key, batch_size):
+        numbers = jax.random.normal(key, (batch_size, 3))
+        return Batch(numbers, numbers.sum(1))
+
+    @property
+    def metrics(self):
+        return sg.Metrics(_errors, ERRORS)
+
+
+def _errors(outputs, targets):
+    errors = outputs[:, 0] - targets
+    return {"mae": jnp.abs(errors).mean(), "loss": (errors**2).mean()}
+
+
+ERRORS = (
+    sg.Metric("mae", "mean absolute error", unit="minutes", better="lower"),
+    sg.Metric("loss", "squared error", better="lower"),
+)
+
+
+class Linear(nn.Module):
+    """A linear layer that can be trained as a network is."""
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False):
+        return nn.Dense(1)(inputs)
+
+
+@pytest.mark.parametrize("metric", [None, "mae", "loss"])
+def test_of_a_metric_that_is_better_when_lower_the_lowest_is_the_best(metric):
+    # The worst parameters kept as the best, of all metrics but one named loss.
+    config = sg.TrainConfig(
+        updates=30,
+        eval_every=1,
+        batch_size=4,
+        eval_size=16,
+        learning_rate=0.5,
+        metric=metric,
+    )
+    run = jax.jit(partial(sg.train, Linear(), Sum(), config))
+    state, metrics = run(jax.random.key(0))
+    values = metrics[metric or "mae"]
+    assert state.best.step == values.argmin() + 1
+    assert state.best.step not in (1, 30)
+
+
+def test_any_optax_transformation_takes_the_place_of_the_configured_one():
+    key = jax.random.key(0)
+    tx = optax.sgd(0.5)
+    state = training.init(MODEL, TASK, CONFIG, key, tx)
+    after, _ = training.update(MODEL, TASK, CONFIG, key, state, tx)
+    same = sg.TrainConfig(
+        **{**vars(CONFIG), "optimizer": "sgd", "learning_rate": 0.5, "max_norm": 1e9}
+    )
+    by_name, _ = training.update(
+        MODEL, TASK, same, key, training.init(MODEL, TASK, same, key)
+    )
+    chex.assert_trees_all_close(after.params, by_name.params, atol=1e-6)
+    assert not np.array_equal(after.params["embedding"], state.params["embedding"])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_named_optimizer_lowers_the_loss(name):
+    rate = 0.02 if name in ("adam", "adamw", "rmsprop") else 0.2
+    config = sg.TrainConfig(
+        updates=40, eval_every=20, batch_size=16, eval_size=64, optimizer=name
+    )
+    config = replace(config, learning_rate=rate)
+    _, metrics = jax.jit(partial(sg.train, Linear(), Sum(), config))(jax.random.key(1))
+    assert metrics["loss"][1] < metrics["loss"][0]
+
+
+class Normalised(nn.Module):
+    """A network that keeps running means beside its parameters."""
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False):
+        return nn.Dense(1)(nn.BatchNorm(use_running_average=not train)(inputs))
+
+
+def test_a_module_that_keeps_more_than_parameters_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="Normalised keeps batch_stats beside its"):
+        sg.train_seeds(Normalised(), Sum(), CONFIG, [0])
+
+
+def test_a_module_of_another_kind_is_refused_in_a_sentence():
+    module = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"a flax.linen.Module, not Linear: NNX"):
+        sg.train_seeds(module, Sum(), CONFIG, [0])
+
+
+@dataclass(frozen=True)
+class Unregistered:
+    """A task that JAX has not been told of."""
+
+    metrics = classification_metrics
+
+    def sample(self, key, batch_size):
+        return TASK.sample(key, batch_size)
+
+
+def test_a_task_that_is_not_registered_gets_a_sentence_that_says_how():
+    with pytest.raises(ValueError, match="Unregistered is not registered with JAX"):
+        sg.train_seeds(MODEL, Unregistered(), CONFIG, [0])

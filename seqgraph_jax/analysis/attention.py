@@ -47,7 +47,7 @@ def evenness(adjacency: Adjacency, to_edges: jax.Array, own: jax.Array) -> jax.A
     return jnp.where(heard > 0, entropy / jnp.log1p(jnp.maximum(heard, 1)), jnp.nan)
 
 
-def kinship(
+def homophily(
     adjacency: Adjacency, labels: jax.Array, to_edges: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Share of neighbours of a node's own class, and of its attention ``[E]`` to them.
@@ -71,16 +71,16 @@ def measure_attention(
 ) -> dict[str, np.ndarray]:
     """Of the first layers of S networks, ``params [S, ...]``: ``[S]`` by name.
 
-    ``evenness``, the mean over nodes and heads, ``kin``, the share of neighbours of the
-    own class, and ``attended``, that of the attention to them, from 0 to 1.
+    ``evenness``, the mean over nodes and heads, ``homophily``, the share of neighbours
+    of the own class, and ``attended``, that of the attention to them, from 0 to 1.
     """
     labels = jnp.asarray(labels)
 
     def one(params: Any) -> dict[str, jax.Array]:
         to_edges, own = attention_of(model, params, inputs)
-        plain, attended = kinship(inputs.adjacency, labels, to_edges.mean(1))
+        plain, attended = homophily(inputs.adjacency, labels, to_edges.mean(1))
         even = jnp.nanmean(evenness(inputs.adjacency, to_edges, own))
-        return {"evenness": even, "kin": plain, "attended": attended}
+        return {"evenness": even, "homophily": plain, "attended": attended}
 
     measured = jax.jit(lambda params: jax.lax.map(one, params))(params)
     return {name: np.asarray(values) for name, values in measured.items()}

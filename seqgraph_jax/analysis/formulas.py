@@ -1,7 +1,12 @@
 """How many parameters each cell has, in closed form."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from seqgraph_jax.recurrent.cells import CELLS
 
 
 class Formula(NamedTuple):
@@ -46,3 +51,32 @@ FORMULAS: dict[str, Formula] = {
     **_ONE_WAY,
     **{f"bi{name}": _both_ways(formula) for name, formula in _ONE_WAY.items()},
 }
+
+
+def count_params(cell: str, features_in: int, features: int) -> int:
+    """Parameters of a cell of `CELLS` as it is initialised, for F inputs, H features.
+
+    >>> count_params("lstm", 16, 32) == FORMULAS["lstm"].num_params(16, 32)
+    True
+    """
+    module = CELLS[cell](features=features)
+
+    def init(key: jax.Array) -> Any:
+        carry = module.initial_carry(1)
+        return module.init(key, carry, jnp.zeros((1, features_in)))
+
+    shapes = jax.eval_shape(init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))
+
+
+def formula_rows(sizes: Sequence[tuple[int, int]]) -> Iterator[list[str]]:
+    """Of every cell of `CELLS` and all F, H: by formula and counted, as a table's rows.
+
+    >>> next(formula_rows([(16, 32)]))
+    ['rnn', 'F H + H² + H', '16', '32', '1,568', '1,568']
+    """
+    for cell in CELLS:
+        for of in sizes:
+            both = FORMULAS[cell].num_params(*of), count_params(cell, *of)
+            counts = (f"{count:,}" for count in both)
+            yield [cell, FORMULAS[cell].text, *map(str, of), *counts]

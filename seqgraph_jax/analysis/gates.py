@@ -1,17 +1,23 @@
 """Gates of an LSTM over time: their values at every step, and their saturation."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.nn import sigmoid
 
+from seqgraph_jax.analysis.layers import cell_params
 from seqgraph_jax.recurrent.cells import LSTMCell, check_carry
 from seqgraph_jax.recurrent.steps import LSTMCarry
 
 #: What the letters of `Gates` stand for.
 NAMES = {"g": "candidate", "i": "input gate", "f": "forget gate", "o": "output gate"}
+
+#: The gates in the order in which they are shown.
+GATES = ("i", "f", "o", "g")
 
 #: Values below the first are saturated to the left, above the second to the right.
 BOUNDS = {"g": (-0.9, 0.9), "i": (0.1, 0.9), "f": (0.1, 0.9), "o": (0.1, 0.9)}
@@ -88,8 +94,66 @@ def lstm_gates(
     return jax.tree.map(lambda values: jnp.swapaxes(values, 0, 1), gates)
 
 
+@jax.jit
+def layer_gates(params: Mapping[str, Any], tokens: jax.Array) -> list[Gates]:
+    """Gates of every LSTM layer of a network on ``tokens [B, T]``, the lowest first.
+
+    ``params`` are those of a network with an embedding whose layers read in one
+    direction. Fields ``[B, T, H]``. Errors as for `lstm_gates`.
+
+    >>> from seqgraph_jax.recurrent.networks import SequenceClassifier
+    >>> model = SequenceClassifier("lstm", 8, 3, 2, num_layers=2)
+    >>> tokens = jnp.array([[0, 1, 2]])
+    >>> params = model.init(jax.random.key(0), tokens)["params"]
+    >>> [gates.f.shape for gates in layer_gates(params, tokens)]
+    [(1, 3, 8), (1, 3, 8)]
+    """
+    lowest, *others = cell_params(params)
+    layers = [lstm_gates(lowest, params["embedding"], tokens=tokens)]
+    for cell in others:
+        layers.append(lstm_gates(cell, layers[-1].hidden))
+    return layers
+
+
+def course(params: Mapping[str, Any], tokens: Any) -> list[Gates]:
+    """`layer_gates` along one input: ``tokens [T]``, fields NumPy arrays ``[T, H]``.
+
+    >>> from seqgraph_jax.recurrent.networks import SequenceClassifier
+    >>> model = SequenceClassifier("lstm", 8, num_symbols=3, num_classes=2)
+    >>> params = model.init(jax.random.key(0), jnp.zeros((1, 3), int))["params"]
+    >>> course(params, [0, 1, 2])[0].cell.shape
+    (3, 8)
+    """
+    layers = layer_gates(params, jnp.asarray(tokens)[None])
+    return [jax.tree.map(lambda values: np.asarray(values[0]), of) for of in layers]
+
+
+@jax.jit
+def answers(params: Mapping[str, Any], hidden: jax.Array) -> jax.Array:
+    """Probabilities of the classes after hidden states of a network's top layer.
+
+    Shapes: ``hidden [N, H]``; probabilities ``[N, C]``.
+
+    >>> head = {"kernel": jnp.eye(2), "bias": jnp.zeros(2)}
+    >>> answers({"head": head}, jnp.array([[1.0, 1.0]])).tolist()
+    [[0.5, 0.5]]
+    """
+    head = params["head"]
+    return jax.nn.softmax(hidden @ head["kernel"] + head["bias"][None])
+
+
+def most_varied(gates: Gates, count: int) -> np.ndarray:
+    """Units whose cell state ``[T, H]`` has the highest SD over T, in that order.
+
+    >>> cell = np.array([[9.0, 0.0, -1.0], [9.0, 1.0, 5.0]])
+    >>> most_varied(Gates(*[cell] * 6), 2).tolist()
+    [2, 1]
+    """
+    return np.argsort(-np.std(gates.cell, axis=0), kind="stable")[:count]
+
+
 class Saturation(NamedTuple):
-    """Shares of a unit's values that are saturated, 0 to 1, ``[H]`` each."""
+    """Shares of a unit's values that are saturated, 0 to 1, ``[H]`` or ``[S, H]``."""
 
     left: jax.Array
     right: jax.Array
@@ -135,3 +199,52 @@ def saturation(
         return (found & every).sum(axes) / count
 
     return Saturation(share(values < low), share(values > high))
+
+
+class Histogram(NamedTuple):
+    """How values are distributed, for each of S seeds."""
+
+    edges: np.ndarray  # [N + 1]
+    shares: np.ndarray  # [S, N], which add up to 1 for each seed
+
+
+class GateCounts(NamedTuple):
+    """Distribution and saturation of a layer's gates, by their letters in `GATES`."""
+
+    histograms: dict[str, Histogram]
+    saturations: dict[str, Saturation]  # [S, H]
+
+
+def count_gates(
+    seeds: Iterable[Gates], counted: Any = None, num_bins: int = 40
+) -> GateCounts:
+    """Count the gates of a layer, with the bounds of `BOUNDS`, for each of S networks.
+
+    Shapes: fields ``[B, T, H]``, ``counted [B, T]`` as in `saturation`.
+
+    >>> values = jnp.array([[[0.05, 0.95], [0.5, 0.92]]])  # [1, 2, 2]
+    >>> found = count_gates([Gates(*[values] * 6)], num_bins=4)
+    >>> found.histograms["f"].shares.tolist(), found.saturations["f"].right.tolist()
+    ([[0.25, 0.0, 0.25, 0.5]], [[0.0, 1.0]])
+    """
+    edges = {g: np.linspace(-1 if g == "g" else 0, 1, num_bins + 1) for g in GATES}
+    shares: dict[str, list[Any]] = {gate: [] for gate in GATES}
+    saturated: dict[str, list[Any]] = {gate: [] for gate in GATES}
+    for of_seed in seeds:
+        for gate in GATES:
+            values = getattr(of_seed, gate)
+            saturated[gate].append(_saturation(values, counted, *BOUNDS[gate]))
+            values = np.asarray(values)
+            values = values if counted is None else values[np.asarray(counted)]
+            found = np.histogram(values, edges[gate])[0] / values.size
+            shares[gate].append(found)
+    return GateCounts(
+        {gate: Histogram(edges[gate], np.array(shares[gate])) for gate in GATES},
+        {
+            gate: Saturation(*np.swapaxes(np.array(saturated[gate]), 0, 1))
+            for gate in GATES
+        },
+    )
+
+
+_saturation = jax.jit(saturation)

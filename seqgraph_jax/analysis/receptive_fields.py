@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 from jax import lax
+from scipy.sparse import csgraph
 
 from seqgraph_jax.graph.adjacency import IndexedGraph
 from seqgraph_jax.graph.layers import GraphConvolution
@@ -111,8 +112,7 @@ def influences(
 def receptive_field(influences: Any) -> np.ndarray:
     """First depth at which a node depends on a source: ``[K + 1, N, N]`` to ``[N, N]``.
 
-    -1 where it never does. In a network of graph layers this is the number of edges of
-    the shortest way from source to node.
+    -1 where it never does. In a network of graph layers this is `hops`.
 
     >>> path = np.array([[[1, 0], [0, 1]], [[1, 0], [0.5, 1]]])
     >>> receptive_field(path)
@@ -121,6 +121,24 @@ def receptive_field(influences: Any) -> np.ndarray:
     """
     depends = np.asarray(influences) != 0
     return np.where(depends.any(0), depends.argmax(0), -1)
+
+
+def hops(graph: jraph.GraphsTuple) -> np.ndarray:
+    """Edges of the shortest way from a source to a node, what `receptive_field` is.
+
+    ``[N, N]``, a row per node reached, a column per source; -1 where there is no way.
+
+    >>> path = jraph.GraphsTuple(
+    ...     nodes=None, edges=None, globals=None,
+    ...     senders=np.array([0, 1]), receivers=np.array([1, 2]),
+    ...     n_node=np.array([3]), n_edge=np.array([2]))
+    >>> hops(path)
+    array([[ 0, -1, -1],
+           [ 1,  0, -1],
+           [ 2,  1,  0]])
+    """
+    steps = csgraph.shortest_path(with_loops(graph), unweighted=True)
+    return np.where(np.isfinite(steps), steps, -1).astype(int)
 
 
 def with_loops(graph: jraph.GraphsTuple, self_weight: float = 1.0) -> np.ndarray:

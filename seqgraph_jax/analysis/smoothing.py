@@ -21,6 +21,8 @@ class Smoothing:
     distances: Mapping[str, np.ndarray]  # arm: [S, K + 1], shares of the norm
     bound_shares: np.ndarray  # [S, K], the first arm's distance over its bound
     rate: float  # of `smoothing_rate`
+    decays: Mapping[str, np.ndarray]  # arm: [S], factors of `decay_per_layer`
+    start: int  # the layer that they start from
 
 
 def measure_smoothing(
@@ -48,7 +50,10 @@ def measure_smoothing(
     first, networks = next(iter(arms.items()))
     kernels = networks.params["linear"]["kernel"]
     shares = bound_shares(outputs[first], kernels, plain)
-    return Smoothing(distances, shares, smoothing_rate(plain))
+    factors = {arm: decay_per_layer(d) for arm, d in distances.items()}
+    decays = {arm: of_seeds for arm, (of_seeds, _) in factors.items()}
+    start = factors[first][1]
+    return Smoothing(distances, shares, smoothing_rate(plain), decays, start)
 
 
 def distance_to_smooth(h: Any, vector: np.ndarray) -> np.ndarray:

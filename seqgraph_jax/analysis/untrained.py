@@ -31,6 +31,11 @@ class Networks(NamedTuple):
         """The first ``depth`` layers alone."""
         return self._replace(params=jax.tree.map(lambda p: p[:, :depth], self.params))
 
+    def with_constant(self, name: str, value: float) -> "Networks":
+        """A parameter of all layers, such as GIN's ``epsilon``, set to a value."""
+        params = {**self.params, name: np.full_like(self.params[name], value)}
+        return self._replace(params=params)
+
     def of_layer(self, k: int) -> Any:
         """Parameters of layer ``k``, from 0, of every seed: leaves ``[S, ...]``."""
         return jax.tree.map(lambda leaf: leaf[:, k], self.params)

@@ -8,6 +8,8 @@ from .records import from_arrays as from_arrays
 from .records import from_networkx as from_networkx
 from .splits import Split as Split
 from .splits import fold_splits as fold_splits
+from .splits import graph_splits as graph_splits
 from .splits import random_split as random_split
 from .splits import scaffold_split as scaffold_split
 from .splits import shuffled_split as shuffled_split
+from .synthetic import draw_molecules as draw_molecules

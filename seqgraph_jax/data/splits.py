@@ -1,10 +1,11 @@
 """Which nodes, or which graphs, are trained on, chosen by, and tested on."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqgraph_jax.data.records import DataError
+from seqgraph_jax.data.records import DataError, GraphData
 
 
 class Split(NamedTuple):
@@ -119,3 +120,42 @@ def scaffold_split(scaffolds: np.ndarray) -> Split:
     if not all(sets):
         raise ValueError(f"{len(groups)} scaffolds are too few for three sets")
     return _split(num_graphs, *sets)
+
+
+def graph_splits(
+    data: GraphData, kind: str, seeds: Sequence[int], num_folds: int = 10
+) -> tuple[str, list[Split]]:
+    """Splits of many graphs: for each seed one, or of classes one for each fold.
+
+    ``kind`` is ``"folds"`` for classes, ``"random"`` or ``"scaffold"`` for values; auto
+    is the first that fits. Returns the kind, too. By scaffold all seeds have the same.
+    Raises `DataError` for a kind that the data cannot have, and for too few graphs.
+
+    >>> from seqgraph_jax.data.synthetic import draw_molecules
+    >>> kind, splits = graph_splits(draw_molecules(True), "auto", [0, 500], num_folds=3)
+    >>> kind, len(splits)
+    ('folds', 6)
+    """
+    fits = ("folds",) if data.num_classes else ("random", "scaffold")
+    kind = fits[0] if kind == "auto" else kind
+    if kind not in fits:
+        what = "classes" if data.num_classes else "values"
+        raise DataError(
+            f"{data.name} has {what}: its split must be {' or '.join(fits)}, not {kind}"
+        )
+    fewest = num_folds if kind == "folds" else 10
+    if data.num_graphs < fewest:
+        raise DataError(
+            f"{data.name} has {data.num_graphs} graphs: a split needs {fewest}"
+        )
+    if kind == "folds":
+        of_seeds = [fold_splits(data.targets, num_folds, seed) for seed in seeds]
+        return kind, [split for folds in of_seeds for split in folds]
+    if kind == "random":
+        return kind, [shuffled_split(data.num_graphs, seed) for seed in seeds]
+    if data.scaffolds is None:
+        raise DataError(f"{data.name} has no scaffolds: its split must be random")
+    try:
+        return kind, [scaffold_split(data.scaffolds)] * len(seeds)
+    except ValueError as error:
+        raise DataError(f"{data.name}: {error}") from error

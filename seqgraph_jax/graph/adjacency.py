@@ -22,10 +22,10 @@ class Adjacency:
     receivers: Any  # [E]
     num_senders: int = field(metadata={"static": True})
     num_receivers: int = field(metadata={"static": True})
-    starts: Any = None  # [num_receivers + 1], first edge of each receiver
+    indptr: Any = None  # [num_receivers + 1], first edge of each receiver
     by_sender: Any = None  # [E], edges in the order of their senders
     turned: Any = None  # [E], their receivers
-    sender_starts: Any = None  # [num_senders + 1], into by_sender
+    sender_indptr: Any = None  # [num_senders + 1], into by_sender
 
 
 def plain_edges(senders: Any, receivers: Any, num_nodes: int) -> Adjacency:
@@ -40,7 +40,7 @@ def index_edges(
 
     Raises `ValueError` if edges are not sorted by receiver.
 
-    >>> index_edges(np.array([1, 2, 0]), np.array([0, 0, 2]), 3, 3).starts
+    >>> index_edges(np.array([1, 2, 0]), np.array([0, 0, 2]), 3, 3).indptr
     array([0, 2, 2, 3], dtype=int32)
     """
     senders, receivers = (np.asarray(e, np.int32) for e in (senders, receivers))
@@ -48,7 +48,7 @@ def index_edges(
         raise ValueError("edges must be sorted by receiver")
     by_sender = np.argsort(senders, kind="stable").astype(np.int32)
 
-    def starts(sorted_nodes: np.ndarray, num_nodes: int) -> np.ndarray:
+    def pointers(sorted_nodes: np.ndarray, num_nodes: int) -> np.ndarray:
         return np.searchsorted(sorted_nodes, np.arange(num_nodes + 1)).astype(np.int32)
 
     return Adjacency(
@@ -56,10 +56,10 @@ def index_edges(
         receivers,
         num_senders,
         num_receivers,
-        starts(receivers, num_receivers),
+        pointers(receivers, num_receivers),
         by_sender,
         receivers[by_sender],
-        starts(senders[by_sender], num_senders),
+        pointers(senders[by_sender], num_senders),
     )
 
 

@@ -85,6 +85,7 @@ class GraphAttention(nn.Module):
         self,
         graph: jraph.GraphsTuple,
         adjacency: Adjacency | None = None,
+        *,
         train: bool = False,
     ) -> jraph.GraphsTuple:
         if self.version not in (1, 2):
@@ -93,8 +94,11 @@ class GraphAttention(nn.Module):
         weights, edges, _ = split_edges(graph, adjacency)
         h = self.heads("linear", graph.nodes)  # [N, A, features]
         messages = None if edges is None else self.heads("edge", edges)
-        scores = self.scores if self.version == 1 else self.dynamic_scores
-        logits, own_logits = scores(graph, adjacency, h, messages)
+        if self.version == 1:
+            logits, own_logits = self.scores(adjacency, h, messages)
+        else:
+            query = self.heads("query", graph.nodes)
+            logits, own_logits = self.dynamic_scores(adjacency, h, query, messages)
         attention = edge_softmax(adjacency, weights, logits, own_logits)
         self.sow("intermediates", "attention", attention)
         drop = partial(nn.Dropout, self.dropout_rate, deterministic=not train)
@@ -122,11 +126,7 @@ class GraphAttention(nn.Module):
         return h.reshape(-1, width) @ blocks.reshape(width, self.num_heads)
 
     def scores(
-        self,
-        graph: jraph.GraphsTuple,
-        adjacency: Adjacency,
-        h: jax.Array,
-        messages: Any,
+        self, adjacency: Adjacency, h: jax.Array, messages: Any
     ) -> tuple[jax.Array, jax.Array]:
         """Version 1: logits of the edges ``[E, A]`` and of the loops ``[N, A]``."""
         leaky = partial(nn.leaky_relu, negative_slope=self.negative_slope)
@@ -137,17 +137,12 @@ class GraphAttention(nn.Module):
         return leaky(logits), leaky(of_sender + of_receiver)
 
     def dynamic_scores(
-        self,
-        graph: jraph.GraphsTuple,
-        adjacency: Adjacency,
-        h: jax.Array,
-        messages: Any,
+        self, adjacency: Adjacency, h: jax.Array, query: jax.Array, messages: Any
     ) -> tuple[jax.Array, jax.Array]:
-        """Version 2, as `scores`."""
+        """Version 2, as `scores`; ``query [N, A, features]`` is V h of who asks."""
         leaky = partial(nn.leaky_relu, negative_slope=self.negative_slope)
-        asking = self.heads("asking", graph.nodes)
-        pairs = at_senders(adjacency, h) + at_receivers(adjacency, asking)
+        pairs = at_senders(adjacency, h) + at_receivers(adjacency, query)
         if messages is not None:
             pairs += messages
-        logits = self.attend("attention", leaky(jnp.concatenate([pairs, h + asking])))
+        logits = self.attend("attention", leaky(jnp.concatenate([pairs, h + query])))
         return logits[: len(pairs)], logits[len(pairs) :]

@@ -68,7 +68,7 @@ class NodeDropout(nn.Module):
     rate: float
 
     @nn.compact
-    def __call__(self, x: Any, train: bool) -> Any:
+    def __call__(self, x: Any, *, train: bool) -> Any:
         drop = nn.Dropout(self.rate, deterministic=not train)
         if isinstance(x, SparseFeatures):
             return SparseFeatures(x.entries, drop(x.values))

@@ -87,6 +87,7 @@ class GraphConvolution(nn.Module):
         self,
         graph: jraph.GraphsTuple,
         adjacency: Adjacency | None = None,
+        *,
         train: bool = False,
     ) -> jraph.GraphsTuple:
         adjacency = edges_of(graph, adjacency)
@@ -155,6 +156,7 @@ class GraphIsomorphism(nn.Module):
         self,
         graph: jraph.GraphsTuple,
         adjacency: Adjacency | None = None,
+        *,
         train: bool = False,
     ) -> jraph.GraphsTuple:
         adjacency = edges_of(graph, adjacency)

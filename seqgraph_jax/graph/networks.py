@@ -1,6 +1,6 @@
 """Networks on graphs: layers in a row, and what is read off the nodes.
 
-Every network maps ``(inputs, train)`` to outputs, where inputs are an `IndexedGraph`.
+A network maps an `IndexedGraph` to outputs, with ``train`` as a keyword.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +28,7 @@ class NodeLinear(nn.Module):
         self,
         graph: jraph.GraphsTuple,
         adjacency: Adjacency | None = None,
+        *,
         train: bool = False,
     ) -> jraph.GraphsTuple:
         return graph._replace(nodes=Linear(self.features, name="linear")(graph.nodes))
@@ -67,7 +68,9 @@ class GraphLayers(nn.Module):
     options: Mapping[str, Any] = FrozenDict()
 
     @nn.compact
-    def __call__(self, inputs: IndexedGraph, train: bool = False) -> jraph.GraphsTuple:
+    def __call__(
+        self, inputs: IndexedGraph, *, train: bool = False
+    ) -> jraph.GraphsTuple:
         if self.layer not in LAYERS:
             names = ", ".join(LAYERS)
             raise ValueError(f"unknown graph layer {self.layer!r}: choose from {names}")
@@ -76,14 +79,14 @@ class GraphLayers(nn.Module):
         for k, width in enumerate(self.widths):
             nodes = graph.nodes
             if k or self.drop_inputs:
-                nodes = NodeDropout(self.dropout_rate)(nodes, train)
+                nodes = NodeDropout(self.dropout_rate)(nodes, train=train)
             heads = {}
             if "gat" in self.layer:
                 number = self.num_heads if k < last else self.last_heads
                 heads = {"num_heads": number, "concat": k < last}
             make = partial(LAYERS[self.layer], width, **heads, **self.options)
             layer = make(name=f"layer_{k}")
-            y = layer(graph._replace(nodes=nodes), adjacency, train).nodes
+            y = layer(graph._replace(nodes=nodes), adjacency, train=train).nodes
             if k < last:
                 if self.normalize:
                     y = nn.LayerNorm()(y)
@@ -127,7 +130,7 @@ class NodeClassifier(nn.Module):
     options: Mapping[str, Any] = FrozenDict()
 
     @nn.compact
-    def __call__(self, inputs: IndexedGraph, train: bool = False) -> jax.Array:
+    def __call__(self, inputs: IndexedGraph, *, train: bool = False) -> jax.Array:
         graph = GraphLayers(
             self.layer,
             (self.features,) * (self.num_layers - 1) + (self.num_classes,),
@@ -138,7 +141,7 @@ class NodeClassifier(nn.Module):
             normalize=self.normalize,
             options=self.options,
             name="layers",
-        )(inputs, train)
+        )(inputs, train=train)
         return graph.nodes
 
 
@@ -176,7 +179,7 @@ class GraphClassifier(nn.Module):
     normalize: bool = False
 
     @nn.compact
-    def __call__(self, inputs: IndexedGraph, train: bool = False) -> jax.Array:
+    def __call__(self, inputs: IndexedGraph, *, train: bool = False) -> jax.Array:
         if self.features % self.num_heads:
             raise ValueError(
                 f"{self.num_heads} heads do not divide {self.features} features"
@@ -194,7 +197,7 @@ class GraphClassifier(nn.Module):
             residual=self.residual,
             normalize=self.normalize,
             name="layers",
-        )(inputs, train)
+        )(inputs, train=train)
         graph = graph._replace(nodes=nn.relu(graph.nodes))
         pooled = readout(graph, self.readout)
         pooled = nn.Dropout(self.dropout_rate, deterministic=not train)(pooled)

@@ -104,11 +104,11 @@ def at_senders(adjacency: Adjacency, x: jax.Array) -> jax.Array:
 
 def _at_senders_backward(adjacency: Adjacency, grads: jax.Array) -> tuple[None, Any]:
     shape = (adjacency.num_senders, *grads.shape[1:])
-    if adjacency.sender_starts is None:
+    if adjacency.sender_indptr is None:
         return None, jnp.zeros(shape, grads.dtype).at[adjacency.senders].add(grads)
     senders = adjacency.senders[adjacency.by_sender]
     sums = _sum_rows(
-        adjacency.sender_starts,
+        adjacency.sender_indptr,
         senders,
         adjacency.by_sender,
         _ones(adjacency, grads),
@@ -130,11 +130,11 @@ def at_receivers(adjacency: Adjacency, x: jax.Array) -> jax.Array:
 def sum_at_receivers(adjacency: Adjacency, values: jax.Array) -> jax.Array:
     """Sum of each node's incoming edges: ``[E, ...]`` to ``[num_receivers, ...]``."""
     num_nodes = adjacency.num_receivers
-    if adjacency.starts is None:
+    if adjacency.indptr is None:
         return jax.ops.segment_sum(values, adjacency.receivers, num_nodes)
     edges = jnp.arange(len(values), dtype=jnp.int32)
     ones, columns = _ones(adjacency, values), _as_columns(values)
-    sums = _sum_rows(adjacency.starts, adjacency.receivers, edges, ones, columns)
+    sums = _sum_rows(adjacency.indptr, adjacency.receivers, edges, ones, columns)
     return sums.reshape(num_nodes, *values.shape[1:])
 
 
@@ -163,10 +163,10 @@ def propagate(adjacency: Adjacency, weights: jax.Array, x: jax.Array) -> jax.Arr
     >>> propagate(edges, jnp.ones(3), jnp.array([[1.0], [2.0], [3.0]])).ravel()
     Array([5., 0., 1.], dtype=float32)
     """
-    if adjacency.starts is None:
+    if adjacency.indptr is None:
         return sum_at_receivers(adjacency, weights[..., None] * x[adjacency.senders])
     return _weighted(
-        adjacency.starts, adjacency.receivers, adjacency.senders, weights, x
+        adjacency.indptr, adjacency.receivers, adjacency.senders, weights, x
     )
 
 
@@ -182,10 +182,10 @@ def _propagate_backward(
 ) -> tuple[None, jax.Array, jax.Array]:
     a, weights, x = saved
     weight_grads = (grads[a.receivers] * x[a.senders]).sum(-1)
-    if a.sender_starts is None:
+    if a.sender_indptr is None:
         turned = Adjacency(a.receivers, a.senders, a.num_receivers, a.num_senders)
         return None, weight_grads, propagate(turned, weights, grads)
-    arrays = (a.sender_starts, a.senders[a.by_sender], a.turned, weights[a.by_sender])
+    arrays = (a.sender_indptr, a.senders[a.by_sender], a.turned, weights[a.by_sender])
     return None, weight_grads, _weighted(*arrays, grads)
 
 

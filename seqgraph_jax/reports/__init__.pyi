@@ -1,3 +1,6 @@
+from . import flows as flows
+from . import messages as messages
+from . import paired as paired
 from . import plots as plots
 from . import results as results
 from . import statistics as statistics

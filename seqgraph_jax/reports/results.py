@@ -19,8 +19,9 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seqgraph_jax.reports import statistics
-from seqgraph_jax.reports.statistics import Comparison, Summary
+from seqgraph_jax.reports import paired, statistics
+from seqgraph_jax.reports.paired import Comparison
+from seqgraph_jax.reports.statistics import Summary
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
 from seqgraph_jax.training.runs import Run
 
@@ -120,7 +121,7 @@ def compare(arms: Arms, metric: str | None = None) -> Comparisons:
     return Comparisons(
         record,
         {name: statistics.summarize(v) for name, v in values.items()},
-        statistics.compare(values, record, missing_as) if len(arms) > 1 else [],
+        paired.compare(values, record, missing_as) if len(arms) > 1 else [],
     )
 
 

@@ -1,12 +1,16 @@
+from . import baselines as baselines
+from . import nodes as nodes
 from .binary import baum_sweet as baum_sweet
 from .classification import Batch as Batch
-from .classification import confusion as confusion
 from .classification import classification_metrics as classification_metrics
+from .classification import confusion as confusion
 from .delays import DELAY_TASKS as DELAY_TASKS
 from .delays import Adding as Adding
 from .delays import Copy as Copy
 from .delays import Delayed as Delayed
 from .graphs import GraphTask as GraphTask
+from .graphs import answers as answers
+from .graphs import filled as filled
 from .graphs import make_tasks as make_tasks
 from .nodes import NodeTask as NodeTask
 from .nodes import node_inputs as node_inputs
@@ -14,4 +18,3 @@ from .toy import TASKS as TASKS
 from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome
 from .toy import RandomCombinations as RandomCombinations
-from . import nodes as nodes

@@ -1,14 +1,7 @@
-"""Tasks on many small graphs, such as molecules, in batches of one shape.
-
-A batch is one graph made of the chosen ones and of a padding graph, which fills it up
-to a fixed number of nodes and edges. Training graphs are sorted by size and a batch
-takes one from each of B parts of that order, so that all batches are nearly equally
-large: one shape holds any of them, with little padding, and a network is compiled once.
-"""
+"""Tasks on many graphs: the class, or the value, of each; batches are of one shape."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -18,116 +11,17 @@ import numpy as np
 
 from seqgraph_jax.data.records import GraphData
 from seqgraph_jax.data.splits import Split
-from seqgraph_jax.graph.adjacency import Adjacency, IndexedGraph, index_graph
+from seqgraph_jax.graph.adjacency import IndexedGraph, index_graph
+from seqgraph_jax.tasks.batches import (
+    Slots,
+    batch_slots,
+    draw_sorted,
+    gather_graphs,
+    room_for,
+)
 from seqgraph_jax.tasks.classification import Batch, judge_classes
-from seqgraph_jax.tasks.nodes import TEST_ACCURACY, TEST_LOSS, VAL_ACCURACY
+from seqgraph_jax.tasks.nodes import TEST_ACCURACY, VAL_ACCURACY
 from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
-
-
-class Slots(NamedTuple):
-    """Room of a batch: its nodes and edges, those of the padding graph included."""
-
-    nodes: int
-    edges: int
-
-
-def batch_slots(n_node: np.ndarray, n_edge: np.ndarray, batch_size: int) -> Slots:
-    """Room for any batch that `draw_sorted` takes of these graphs, in this order.
-
-    The sum, over the B parts of the order, of the largest size up to the part's end;
-    one node more, which padding edges join to itself; rounded up to multiples of 8.
-
-    >>> batch_slots(np.array([1, 2, 3, 9]), np.array([0, 2, 4, 20]), batch_size=2)
-    Slots(nodes=16, edges=24)
-    """
-    ends = (np.arange(1, batch_size + 1) * len(n_node) - 1) // batch_size
-    return _room(*(np.maximum.accumulate(n)[ends].sum() for n in (n_node, n_edge)))
-
-
-def _room(num_nodes: int, num_edges: int) -> Slots:
-    """With a node more, rounded up to multiples of 8."""
-    return Slots(8 * -(-(int(num_nodes) + 1) // 8), 8 * -(-int(num_edges) // 8))
-
-
-def draw_sorted(key: jax.Array, num_graphs: Any, batch_size: int) -> jax.Array:
-    r"""Places ``[B]`` in a list, one from each of B equally long parts of it.
-
-    .. math:: i_k = \lfloor (k n + v_k) / B \rfloor, \qquad
-        v_k \text{ uniform in } 0, \dots, n - 1
-
-    Of all the numbers k n + v, each there once, exactly B give the place i: so every
-    place is expected B / n times in a batch.
-    """
-    within = jax.random.randint(key, (batch_size,), 0, num_graphs)
-    return (jnp.arange(batch_size) * num_graphs + within) // batch_size
-
-
-def _placed(
-    counts: jax.Array, chosen: jax.Array, num_slots: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Where rows of the chosen graphs, behind one another, come from.
-
-    ``counts [G]`` are the rows of each graph. Returns the batch's counts ``[B + 1]``;
-    what is added to a row's number, ``[B + 1]``; and whose each slot is,
-    ``[num_slots]``, where B is the padding.
-    """
-    own = counts[chosen]
-    ends = jnp.cumsum(own)
-    before = (jnp.cumsum(counts) - counts)[chosen]
-    shifts = jnp.append(ends - own - before, 0)
-    owners = jnp.searchsorted(ends, jnp.arange(num_slots), side="right")
-    return jnp.append(own, num_slots - ends[-1]), shifts, owners
-
-
-@partial(jax.jit, static_argnames="slots")
-def gather_graphs(whole: IndexedGraph, chosen: jax.Array, slots: Slots) -> IndexedGraph:
-    """The chosen of many graphs, ``[B]``, and a padding graph as the last, indexed.
-
-    ``slots`` must have room for them and for one node more. Padding edges join the last
-    node to itself. A graph may be chosen more than once.
-    """
-    graph, adjacency = whole
-    num_chosen, last = len(chosen), slots.nodes - 1
-    n_node, node_shifts, node_owners = _placed(graph.n_node, chosen, slots.nodes)
-    n_edge, edge_shifts, edge_owners = _placed(graph.n_edge, chosen, slots.edges)
-    real_node, real_edge = node_owners < num_chosen, edge_owners < num_chosen
-    node, edge = jnp.arange(slots.nodes), jnp.arange(slots.edges)
-    node_rows = jnp.where(real_node, node - node_shifts[node_owners], 0)
-    edge_rows = jnp.where(real_edge, edge - edge_shifts[edge_owners], 0)
-
-    def ends(nodes: jax.Array) -> jax.Array:
-        return jnp.where(real_edge, nodes[edge_rows] + node_shifts[edge_owners], last)
-
-    def starts(of_nodes: jax.Array) -> jax.Array:
-        moved = of_nodes[node_rows] + edge_shifts[node_owners]
-        padding = slots.edges - n_edge[-1]
-        return jnp.append(jnp.where(real_node, moved, padding), slots.edges)
-
-    order = adjacency.by_sender[edge_rows] + edge_shifts[edge_owners]
-    by_sender = jnp.where(real_edge, order, edge)
-    senders, receivers = ends(adjacency.senders), ends(adjacency.receivers)
-    batch = jraph.GraphsTuple(
-        nodes=jnp.where(real_node[:, None], graph.nodes[node_rows], 0),
-        edges=None
-        if graph.edges is None
-        else jnp.where(real_edge[:, None], graph.edges[edge_rows], 0),
-        senders=senders,
-        receivers=receivers,
-        globals=None,
-        n_node=n_node,
-        n_edge=n_edge,
-    )
-    indexed = Adjacency(
-        senders,
-        receivers,
-        slots.nodes,
-        slots.nodes,
-        starts(adjacency.starts),
-        by_sender,
-        receivers[by_sender],
-        starts(adjacency.sender_starts),
-    )
-    return IndexedGraph(batch, indexed)
 
 
 class GraphTargets(NamedTuple):
@@ -138,15 +32,30 @@ class GraphTargets(NamedTuple):
     tested: jax.Array | None = None
 
 
+_RMSE = Metric("rmse", "RMSE", better="lower", digits=3)
+_SQUARED = Metric("loss", "loss", unit="squared standard deviations", better="lower")
+
+
+def _records(judged: Sequence[Metric], loss: Metric, plain: Metric) -> Any:
+    """Those of an evaluation, whose ``loss`` is of validation, and of training."""
+    return (
+        *judged,
+        replace(loss, label="validation loss"),
+        replace(loss, name="test_loss", label="test loss"),
+        loss.of_training(),
+        plain,
+    )
+
+
 #: What the numbers of a `GraphTask` are: of classes, and of values.
-CLASSES = (VAL_ACCURACY, TEST_ACCURACY, CROSS_ENTROPY, TEST_LOSS, ACCURACY)
-_SQUARED = "squared standard deviations"
-VALUES = (
-    Metric("val_rmse", "validation RMSE", better="lower", digits=3),
-    Metric("test_rmse", "test RMSE", better="lower", digits=3),
-    Metric("loss", "loss", unit=_SQUARED, better="lower"),
-    Metric("test_loss", "test loss", unit=_SQUARED, better="lower"),
-    Metric("rmse", "RMSE", better="lower", digits=3),
+CLASSES = _records((VAL_ACCURACY, TEST_ACCURACY), CROSS_ENTROPY, ACCURACY)
+VALUES = _records(
+    (
+        replace(_RMSE, name="val_rmse", label="validation RMSE"),
+        replace(_RMSE, name="test_rmse", label="test RMSE"),
+    ),
+    _SQUARED,
+    _RMSE,
 )
 
 
@@ -174,6 +83,7 @@ class GraphTask:
     mean: Any  # [], of the training values
     deviation: Any  # []
     num_classes: int = field(metadata={"static": True})  # 0 for values
+    unit: str = field(metadata={"static": True})  # of values
     batch_size: int = field(metadata={"static": True})  # the largest
     slots: Slots = field(metadata={"static": True})  # of a batch
     held_slots: Slots = field(metadata={"static": True})  # of the evaluation
@@ -197,7 +107,13 @@ class GraphTask:
     @property
     def metrics(self) -> Metrics:
         """`judge`, with what its numbers are."""
-        return Metrics(self.judge, CLASSES if self.num_classes else VALUES)
+        if self.num_classes:
+            return Metrics(self.judge, CLASSES)
+        own = (
+            record if record.unit else replace(record, unit=self.unit)
+            for record in VALUES
+        )
+        return Metrics(self.judge, tuple(own))
 
     def judge(self, outputs: jax.Array, targets: GraphTargets) -> dict[str, jax.Array]:
         """Of outputs ``[B + 1, C]``, or ``[B + 1, 1]`` for values; the last is padding.
@@ -230,6 +146,62 @@ class GraphTask:
         return {"loss": loss, "rmse": self.deviation * jnp.sqrt(loss)}
 
 
+def unit_of(target_name: str) -> str:
+    """The unit of values: it stands in brackets behind their name, or is the name.
+
+    >>> unit_of("log solubility (log10 mol/L)"), unit_of("charge")
+    ('log10 mol/L', 'charge')
+    """
+    name, _, unit = target_name.partition("(")
+    return unit.rstrip(")") or name
+
+
+def answers(tasks: Sequence[GraphTask], outputs: np.ndarray) -> np.ndarray:
+    """What the outputs of R runs say of N graphs, for a task of each or one for all.
+
+    Shapes: ``outputs [R, N, C]``; returns scores of classes as they are, or values
+    ``[R, N]``, which are learned standardised, in their own unit.
+
+    >>> from seqgraph_jax.data.splits import shuffled_split
+    >>> from seqgraph_jax.data.synthetic import draw_molecules
+    >>> data = draw_molecules(classes=False)
+    >>> [task] = make_tasks(data, [shuffled_split(40, seed=0)])
+    >>> bool((answers([task], np.zeros((2, 40, 1))) == task.mean).all())
+    True
+    """
+    if tasks[0].num_classes:
+        return outputs
+    means, deviations = (
+        np.array([[getattr(task, name)] for task in tasks])
+        for name in ("mean", "deviation")
+    )
+    return means + deviations * outputs[..., 0]
+
+
+def filled(tasks: Sequence[GraphTask]) -> tuple[float, float]:
+    """Shares of a full batch's nodes and of its edges that are no padding, mean.
+
+    >>> from seqgraph_jax.data.splits import shuffled_split
+    >>> from seqgraph_jax.data.synthetic import draw_molecules
+    >>> data = draw_molecules(classes=True)
+    >>> tasks = make_tasks(data, [shuffled_split(40, seed=0)], batch_size=8)
+    >>> all(0.5 < share < 1 for share in filled(tasks))
+    True
+    """
+    graph, slots, batch_size = (
+        tasks[0].inputs.graph,
+        tasks[0].slots,
+        tasks[0].batch_size,
+    )
+    nodes, edges = (
+        batch_size
+        * np.mean([n[task.train[: task.num_train]].mean() for task in tasks])
+        / room
+        for n, room in ((graph.n_node, slots.nodes), (graph.n_edge, slots.edges))
+    )
+    return float(nodes), float(edges)
+
+
 def make_tasks(
     data: GraphData,
     splits: Sequence[Split],
@@ -258,7 +230,7 @@ def make_tasks(
 
     n_node, n_edge = data.n_node, data.n_edge
     slots = most_of([batch_slots(n_node[t], n_edge[t], batch_size) for t in trains])
-    held_slots = most_of([_room(n_node[h].sum(), n_edge[h].sum()) for h in helds])
+    held_slots = most_of([room_for(n_node[h].sum(), n_edge[h].sum()) for h in helds])
     tasks = []
     for split, train, held in zip(splits, trains, helds, strict=True):
         exists = np.arange(most) < (split.val | split.test).sum()
@@ -274,6 +246,7 @@ def make_tasks(
             mean=values.mean(),
             deviation=values.std() or np.float32(1),
             num_classes=data.num_classes,
+            unit=unit_of(data.target_name),
             batch_size=batch_size,
             slots=slots,
             held_slots=held_slots,

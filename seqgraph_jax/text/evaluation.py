@@ -36,14 +36,13 @@ def _bits(logits: jax.Array, targets: jax.Array, tau: jax.Array) -> Any:
     return entropy, -chosen[..., 0].mean(where=counted)
 
 
-def on_text(loaded: TextModel, batch: Any, multiply_by: float = 1.0) -> Values:
+def on_text(loaded: TextModel, batch: Any, tau: float = 1.0) -> Values:
     """`ENTROPY` and `HELD_OUT`: of every next character in a batch of `TextTask`.
 
-    Scores are multiplied by ``multiply_by``.
+    Scores are multiplied by ``tau``.
     """
-    tau = jnp.float32(multiply_by)
-    outputs = outputs_of(loaded, batch.inputs)
-    values = [_bits(logits, batch.targets, tau) for _, logits in outputs]
+    outputs, factor = outputs_of(loaded, batch.inputs), jnp.float32(tau)
+    values = [_bits(logits, batch.targets, factor) for _, logits in outputs]
     entropy, bits = np.array(values).T
     return {ENTROPY: entropy, HELD_OUT: bits}
 

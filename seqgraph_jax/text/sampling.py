@@ -4,7 +4,7 @@ A model is anything with ``initial_carry(batch_size)`` and
 ``apply({"params": params}, tokens [B, T], carry) -> (carry, logits [B, T, V])``, such
 as `seqgraph_jax.text.networks.CharLM`. The carry is kept between characters.
 
-Temperatures come in two conventions. Here ``multiply_by`` (tau) multiplies the scores,
+Temperatures come in two conventions. Here ``tau`` (tau) multiplies the scores,
 softmax(tau x): 0 draws uniformly, 1 draws from the model, infinity is greedy. Most
 software divides by T = 1 / tau.
 """
@@ -26,7 +26,7 @@ class Generation(NamedTuple):
     logits: jax.Array  # [B, V], scores of the character at ``position``
 
 
-def tempered(logits: jax.Array, multiply_by: jax.Array | float) -> jax.Array:
+def tempered(logits: jax.Array, tau: jax.Array | float) -> jax.Array:
     r"""Scores times tau, up to a constant; the highest is 0.
 
     .. math:: s_v = \tau (x_v - \max_w x_w)
@@ -40,7 +40,7 @@ def tempered(logits: jax.Array, multiply_by: jax.Array | float) -> jax.Array:
     [0.5, 0.5]
     """
     below = logits - logits.max(-1, keepdims=True)
-    return jnp.where(below == 0, 0.0, multiply_by * below)
+    return jnp.where(below == 0, 0.0, tau * below)
 
 
 def keep_top_k(scores: jax.Array, k: int) -> jax.Array:
@@ -93,7 +93,7 @@ def extend(
     params: Any,
     state: Generation,
     given: jax.Array,
-    multiply_by: jax.Array | float = 1.0,
+    tau: jax.Array | float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> tuple[Generation, jax.Array]:
@@ -110,7 +110,7 @@ def extend(
         return jax.random.categorical(jax.random.fold_in(key, position), scores)
 
     def step(state: Generation, given: jax.Array) -> tuple[Generation, jax.Array]:
-        scores = tempered(state.logits, multiply_by)
+        scores = tempered(state.logits, tau)
         if top_k is not None:
             scores = keep_top_k(scores, top_k)
         if top_p is not None:
@@ -134,7 +134,7 @@ def generate(
     prompt: jax.Array,
     length: int,
     num_symbols: int,
-    multiply_by: jax.Array | float = 1.0,
+    tau: jax.Array | float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> jax.Array:
@@ -155,7 +155,7 @@ def generate(
     blanks = jnp.full((batch_size, length - given), -1, jnp.int32)
     state = start(model, key, batch_size, num_symbols)
     forced = jnp.concatenate([prompt, blanks], axis=1)
-    return extend(model, params, state, forced, multiply_by, top_k, top_p)[1]
+    return extend(model, params, state, forced, tau, top_k, top_p)[1]
 
 
 @partial(jax.jit, static_argnames=("model", "length", "num_beams"))

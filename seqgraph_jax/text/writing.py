@@ -18,7 +18,7 @@ def write(
     length: int,
     num: int,
     seed: int,
-    multiply_by: float,
+    tau: float,
     top_k: int | None = None,
     top_p: float | None = None,
     beam: int | None = None,
@@ -59,7 +59,7 @@ def write(
     given[:, :given_length] = prompt
     for first in range(0, total, chunk):
         piece = jnp.asarray(given[:, first : first + chunk])
-        state, tokens = extend_all(params, state, piece, jnp.float32(multiply_by))
+        state, tokens = extend_all(params, state, piece, jnp.float32(tau))
         rows = np.asarray(tokens)[..., : total - first]  # [S, num, <= chunk]
         yield [[vocabulary.decode(text) for text in row] for row in rows]
 
@@ -70,12 +70,12 @@ def texts(*args: Any, **options: Any) -> list[list[str]]:
 
 
 def write_line(
-    model: Any, params: Any, vocabulary: Any, length: int, multiply_by: float
+    model: Any, params: Any, vocabulary: Any, length: int, tau: float
 ) -> str:
     """What one network, ``params`` of a seed, writes from a random first character."""
     nothing, key = jnp.zeros((1, 0), jnp.int32), jax.random.key(0)
     tokens = sampling.generate(
-        model, params, key, nothing, length, len(vocabulary), multiply_by
+        model, params, key, nothing, length, len(vocabulary), tau
     )
     return vocabulary.decode(tokens[0])
 

@@ -3,7 +3,8 @@
 Seeds lie along a leading axis S, in groups of ``width`` that are shared out over the
 devices. Each device goes through its groups one after another, vectorised within a
 group: width 1 is a loop, width S a full `vmap`. At one width a seed's result has the
-same bits whichever seeds run beside it, in whichever lane and on however many devices:
+same bits whichever seeds run beside it, in whichever lane, and on however many devices
+there are, if there are two; at width 1 it has them on a single device as well:
 
 - one program serves all devices (`map_seeds`), partitioned by hand with `shard_map`: a
   device sees its own groups alone, and there is nothing to send;
@@ -87,9 +88,13 @@ class Layout(NamedTuple):
 def lay_out(
     num_seeds: int, width: int, devices: Sequence[jax.Device] | None = None
 ) -> Layout:
-    """Share out the groups over the local devices, as many as can have one."""
+    """Share out the groups over the local devices, as many as can have one.
+
+    Two at least, where there are two: a program for one device alone goes through other
+    passes of the compiler, and may differ in the last bits.
+    """
     num_groups = -(-num_seeds // width)
-    chosen = tuple(devices or jax.local_devices())[:num_groups]
+    chosen = tuple(devices or jax.local_devices())[: max(2, num_groups)]
     groups = np.array_split(np.arange(num_groups), len(chosen))
     return Layout(num_seeds, width, chosen, tuple(map(len, groups)))
 

@@ -6,3 +6,4 @@ from . import graphs as graphs
 from . import messages as messages
 from . import neighbourhoods as neighbourhoods
 from . import texts as texts
+from . import values as values

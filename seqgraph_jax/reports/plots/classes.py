@@ -1,4 +1,4 @@
-"""Pictures of classifiers: curves, every seed's accuracy, confusion by class."""
+"""Pictures of what was learned: curves, every seed's result, confusion by class."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_curves
+from seqgraph_jax.reports.results import Arms
 from seqgraph_jax.training.runs import Run
 
 
-def plot_training(runs: Mapping[str, Run], metrics: Sequence[str]) -> Figure:
-    """Metrics against updates, a panel for each.
+def plot_training(
+    runs: Mapping[str, Run], metrics: Sequence[str], log: Sequence[str] = ()
+) -> Figure:
+    """Metrics against updates, a panel for each; on a log scale those of ``log``.
 
     Seeds that have stopped leave the mean: late parts of a curve are of those that
     went on.
@@ -21,6 +24,8 @@ def plot_training(runs: Mapping[str, Run], metrics: Sequence[str]) -> Figure:
     grid = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(grid, metrics, strict=True):
         plot_curves(axes, runs, metric)
+        if metric in log:
+            axes.set_yscale("log")
     num_seeds = len(next(iter(runs.values())).seeds)
     title = f"mean of {num_seeds} seeds\nand its 95 % interval"
     grid[0].legend(frameon=False, title=title)
@@ -80,6 +85,15 @@ def plot_strips(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def plot_results(arms: Arms, metric: str) -> Figure:
+    """What every seed of each arm reached, in one panel of `plot_strips`."""
+    record = next(iter(arms.values())).record(metric)
+    figure = Figure(figsize=(1.9 * len(arms) + 1.5, 4.4), layout="constrained")
+    values = {name: record.scale * arm.values(metric) for name, arm in arms.items()}
+    plot_strips(figure.subplots(), values, record.axis)
+    return figure
+
+
 def plot_strip_panels(
     values: Mapping[str, np.ndarray],
     label: str,
@@ -100,7 +114,7 @@ def plot_strip_panels(
 def plot_confusion(
     matrices: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> Figure:
-    """Confusion ``[C, C]``, in % of a true class's nodes, a panel for each arm.
+    """Confusion ``[C, C]``, in % of a true class, a panel for each arm.
 
     Rows are true classes, columns what the network says.
     """

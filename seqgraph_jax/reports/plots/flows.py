@@ -24,8 +24,8 @@ BACK = "T − k, steps back from the last"
 def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure:
     """Flow and parts of every arm, a row of panels for each state of training.
 
-    ``rows[state][arm]`` is ``(flow [S, T], parts [S, T])``, flow from T - k = 1 and
-    parts from T - k = 0 on.
+    ``rows[state][arm]`` is norms ``[S, T]`` from T - k = 1 and parts ``[S, T - 1]``
+    from T - k = 0 on, as in `seqgraph_jax.analysis.flows.Flow`.
     """
     figure = Figure(figsize=(12, 4.4 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 2, squeeze=False, sharex=True, sharey="col")
@@ -147,7 +147,7 @@ def plot_delays(
     for a, (arm, run) in enumerate(runs.items()):
         colour, marker = COLOURS[a % len(COLOURS)], MARKERS[a % len(MARKERS)]
         places = np.arange(len(delays)) + width * (a - (len(runs) - 1) / 2)
-        solved = np.array([run.final[f"solved_at_{d}"] for d in delays])  # [D, S]
+        solved = np.array([run.values(f"solved_at_{d}") for d in delays])  # [D, S]
         shares = solved.mean(1)
         ends = [share_interval(int(s), solved.shape[1]) for s in solved.sum(1)]
         reach = np.abs(np.array(ends).T - shares)
@@ -155,7 +155,7 @@ def plot_delays(
             places, 100 * shares, 100 * reach, fmt=marker, color=colour, label=arm, lw=1
         )
         left.plot(places, 100 * shares, color=colour, lw=0.8, alpha=0.6)
-        reached = np.array([run.final[f"accuracy_at_{d}"] for d in delays])
+        reached = np.array([run.values(f"accuracy_at_{d}") for d in delays])
         rng = np.random.default_rng(0)
         shifts = rng.permutation(np.linspace(-0.35, 0.35, solved.shape[1])) * width
         middle.scatter(

@@ -1,6 +1,6 @@
 """Pictures of an LSTM's gates: their values, their saturation, and their course."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,32 +128,59 @@ def heat_map(
     if len(values) <= 12:  # few enough to set apart
         for row in range(1, len(values)):
             axes.axhline(row - 0.5, color="white", lw=1.5)
-    axes.set_xticks(range(len(symbols)), symbols)
+    axes.set_xticks(range(len(symbols)), list(symbols))
     axes.tick_params(length=0, pad=3)
     axes.set_title(f"{letter}: {words}", fontsize=11)
     axes.spines[:].set_visible(False)
 
 
+def plot_answers(
+    axes: Axes, digits: str, given: np.ndarray, labels: np.ndarray, mark: float
+) -> None:
+    """Probabilities of label 1 after each of T bits, ``[T]``, and the labels, 0 or 1.
+
+    ``digits`` are the bits; ``mark`` as for `heat_map`.
+    """
+    positions = np.arange(len(digits))
+    axes.plot(positions, given, color=COLOURS[0], lw=1.8, label="given")
+    for label, marker, colour in ((1, "o", COLOURS[2]), (0, "X", COLOURS[1])):
+        found = positions[labels == label]
+        at, words = np.full(len(found), float(label)), f"label {label}"
+        axes.scatter(found, at, 42, colour, marker=marker, label=words, zorder=3)
+    axes.axvline(mark, color="black", lw=1.4, ls=(0, (2, 2)))
+    axes.set_xticks(positions, list(digits))
+    axes.tick_params(axis="x", length=0, pad=3)
+    axes.set_xlim(-0.5, len(digits) - 0.5)
+    axes.set_ylim(-0.07, 1.07)
+    axes.set_xlabel("bit that was read")
+    axes.set_ylabel("probability of label 1")
+    axes.set_title("answer, if the number ended here", fontsize=11)
+    axes.legend(loc="center right", frameon=False, handlelength=1, borderaxespad=0)
+    axes.grid(alpha=0.25, axis="y")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def plot_course(
     gates: Mapping[str, np.ndarray],
-    symbols: Sequence[str],
+    digits: str,
+    given: np.ndarray,
+    labels: np.ndarray,
     mark: float,
-    answer: Callable[[Axes], None],
 ) -> Figure:
-    """Heat maps of i, f, o, g and the cell state, ``[H, T]`` by field of `Gates`.
+    """Heat maps of i, f, o, g and the cell state, and the answers, along a number.
 
-    Columns, ``symbols`` and ``mark`` are those of `heat_map`; ``answer`` draws the
-    sixth panel.
+    ``gates`` holds ``[H, T]`` by field of `Gates`, units in the order of f's mean; the
+    other arguments are those of `plot_answers`.
     """
     figure = Figure(figsize=(12.5, 7.8), layout="constrained")
     grid = figure.subplots(2, 3).ravel()
     for axes, name in zip(grid, ("i", "f", "o", "g", "cell"), strict=False):
-        heat_map(axes, name, gates[name], symbols, mark)
+        heat_map(axes, name, gates[name], digits, mark)
         last = len(gates[name])
         axes.set_yticks([0, last - 1], ["1", str(last)])
         axes.set_ylabel("hidden unit, by mean of f", labelpad=-8)
         axes.set_xlabel("bit that was read")
-    answer(grid[5])
+    plot_answers(grid[5], digits, given, labels, mark)
     return figure
 
 

@@ -16,14 +16,15 @@ def plot_signal(
     graph: Any,
     positions: np.ndarray,
     names: Sequence[str],
-    shares: np.ndarray,
+    influences: np.ndarray,
     source: int,
 ) -> Figure:
     """A drawing per depth, nodes coloured by their share of a source's influence.
 
-    ``shares [K + 1, N]`` are from 0 to 1 and add up to 1 at each depth; a node that
-    nothing has reached stays white.
+    ``influences [S, K + 1, N]`` are those of the source; shares are means over seeds. A
+    node that nothing has reached stays white.
     """
+    shares = (influences / influences.sum(-1, keepdims=True)).mean(0)
     columns = 3
     rows = -(-len(shares) // columns)
     figure = Figure(figsize=(4.3 * columns, 2.6 * rows), layout="constrained")
@@ -114,10 +115,15 @@ def plot_twins(
     positions: np.ndarray,
     names: Sequence[str],
     twins: Sequence[int],
-    panels: Mapping[str, Mapping[str, np.ndarray]],
+    separations: Mapping[str, Mapping[str, np.ndarray]],
+    panels: Sequence[tuple[str, int]],
     lowest: float,
 ) -> Figure:
-    """The graph with two closed twins coloured, and panels of `plot_separation`, by title."""
+    """The graph with two closed twins coloured, and panels of `plot_separation`.
+
+    ``separations`` are by features and arm, ``[S, K]``; a panel shows those of some
+    features after 1 to K layers.
+    """
     rows = -(-(1 + len(panels)) // 2)
     figure = Figure(figsize=(13, 4.2 * rows), layout="constrained")
     drawing, *grid = figure.subplots(rows, 2).ravel()
@@ -129,27 +135,27 @@ def plot_twins(
     others = " and ".join(names[i] for i in around if i not in twins)
     u, v = (names[i] for i in twins)
     drawing.set_title(f"{u} and {v}: neighbours of each other, and of {others}")
-    for axes, (title, arms) in zip(grid, panels.items(), strict=False):
-        label = f"|h_{u} - h_{v}| over the mean of both norms"
+    label = f"|h_{u} - h_{v}| over the mean of both norms"
+    for axes, (features, k) in zip(grid, panels, strict=False):
+        arms = {arm: values[:, k - 1] for arm, values in separations[features].items()}
         plot_separation(axes, arms, label, lowest, bounds=(1e-3, 1.0))
-        axes.set_title(title)
+        axes.set_title(f"{features}, {k} layer{'s' if k > 1 else ''}")
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     return figure
 
 
-def plot_smoothing(
-    panels: Mapping[str, Mapping[str, np.ndarray]], rates: Mapping[str, float]
-) -> Figure:
+def plot_smoothing(smoothing: Mapping[str, Any]) -> Figure:
     """Relative distances ``[S, K + 1]`` against depth 0 to K, a panel for each graph.
 
-    Seeds are thin, their geometric mean is thick and has its 95 % band. ``rates``
-    holds by graph the factor per layer of the dotted line, which starts where the
-    first arm does.
+    ``smoothing`` holds by graph what `analysis.smoothing.measure_smoothing` found.
+    Seeds are thin, their geometric mean is thick and has its 95 % band. The dotted line
+    falls by the graph's rate, from where the first arm starts.
     """
-    figure = Figure(figsize=(6.1 * len(panels), 4.8), layout="constrained")
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for axes, (name, arms) in zip(grid, panels.items(), strict=True):
+    figure = Figure(figsize=(6.1 * len(smoothing), 4.8), layout="constrained")
+    grid = figure.subplots(1, len(smoothing), sharey=True, squeeze=False)[0]
+    for axes, (name, found) in zip(grid, smoothing.items(), strict=True):
+        arms, rate = found.distances, found.rate
         for a, (arm, curves) in enumerate(arms.items()):
             depth, colour = np.arange(curves.shape[1]), COLOURS[a % len(COLOURS)]
             plot_log_seeds(
@@ -163,7 +169,7 @@ def plot_smoothing(
                 markevery=(a, len(arms)),
             )
         first = np.nanmean(next(iter(arms.values()))[:, 0])
-        line, label = first * rates[name] ** depth, f"λ^depth, λ = {rates[name]:.3f}"
+        line, label = first * rate**depth, f"λ^depth, λ = {rate:.3f}"
         axes.plot(depth, line, color=INK, ls=":", lw=1.8, label=label)
         axes.set_title(name)
         axes.set_xlabel("depth (layers)")

@@ -1,4 +1,4 @@
-"""The part of experiments.gradients on gates: what it counts, and what it writes."""
+"""The gates experiment: what it counts, and what it writes."""
 
 import json
 
@@ -7,12 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import gate_report as report
-from experiments.directory import Directory
-from experiments.gate_measures import NUMBER, answers, layer_gates, most_varied
-from seqgraph_jax.analysis.gates import Gates
+from experiments import gates as experiment
+from seqgraph_jax.analysis.gates import Gates, answers, layer_gates, most_varied
 from seqgraph_jax.recurrent.networks import SequenceClassifier
-from seqgraph_jax.reports.results import json_value
 from seqgraph_jax.tasks.binary import baum_sweet
 from seqgraph_jax.text.networks import CharLM
 
@@ -20,16 +17,17 @@ pytestmark = [
     pytest.mark.xdist_group("gradients"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
 ]
+SMOKE = ["--smoke", "--no-compilation-cache"]
 
 
 def test_the_answer_is_settled_by_the_first_odd_block():
     # Off by one block or by one bit; a block at the end, which may still grow.
-    assert report.settled("10011000101") == 8
-    digits = f"{NUMBER:b}"
-    labels, settled = report.labels_of(digits), report.settled(digits)
+    assert experiment.settled("10011000101") == 8
+    digits = f"{experiment.NUMBER:b}"
+    labels, settled = experiment.labels_of(digits), experiment.settled(digits)
     assert not labels[settled:].any()
     assert labels[settled - 4] == 1  # before the three zeros
-    assert labels[-1] == baum_sweet(NUMBER) == 0
+    assert labels[-1] == baum_sweet(experiment.NUMBER) == 0
 
 
 def test_layers_are_those_of_the_network(key):
@@ -65,14 +63,23 @@ def test_the_most_varied_units_come_first():
     assert most_varied(gates, 3).tolist() == [2, 1, 3]
 
 
-def test_smoke_sections_and_their_files(tmp_path):
-    # A picture without its file, a share that is no share, a record that is no JSON.
-    sections, record = report.sections(Directory(tmp_path, {}), (0, 500), smoke=True)
+def test_smoke_run_writes_what_it_promises(tmp_path, capsys):
+    # A picture without its file, a share that is no share.
+    out = tmp_path / "run"
+    assert experiment.main([*SMOKE, "--out", str(out)]) == 0
     names = ("gates", "gates_number", "gates_text")
     files = {f"{name}.{end}" for name in names for end in ("png", "svg")}
-    assert {path.name for path in tmp_path.iterdir()} == files
-    assert all(s.svg.startswith("<svg") and s.table.caption for s in sections)
-    assert json.loads(json.dumps(json_value(record))) == json_value(record)
+    files |= {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
+    assert {path.name for path in out.iterdir()} == files
+    page = (out / "report.html").read_text()
+    assert page.count("<svg") == 3
+    printed = capsys.readouterr().out
+    assert "Verdict: Left- and right-saturated on Baum-Sweet numbers" in printed
+    results = json.loads((out / "results.json").read_text())
+    assert results["seeds"] == [0, 500]
+    assert list(results["arms"]) == ["lstm"]
+    record = results["gates"]
+    assert record.keys() == {"baum_sweet", "text"}
     of_numbers, of_text = record["baum_sweet"], record["text"]
     assert len(of_numbers["answers"]) == len(of_numbers["labels"]) == 20
     shares = of_numbers["saturation"], *of_text["saturation"].values()

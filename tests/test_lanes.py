@@ -1,0 +1,132 @@
+"""One compiled program for the seeds of all devices, and the same bits on any."""
+
+import re
+from dataclasses import replace
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seqgraph_jax as sg
+from seqgraph_jax.training import lanes
+from seqgraph_jax.training.iterate import Arm, prepare
+from seqgraph_jax.training.lanes import collect, lay_out, map_seeds, spread
+
+from .test_graph_batches import DATA, SPLITS
+from .test_graph_tasks import MODEL as GCN
+from .test_graph_tasks import TASK as NODES
+from .test_training import CONFIG, MODEL, TASK, assert_same_bits
+
+QUICK = replace(CONFIG, updates=6, eval_every=3, threshold=None)
+NODE_CONFIG = replace(QUICK, batch_size=1)
+GAT = sg.NodeClassifier("gat", 4, 3, num_heads=2, dropout_rate=0.3)
+TEXT = sg.text.text_task(sg.text.Vocabulary("abcd"), "abdcab" * 40, 5)
+NODE_SPLITS = [sg.random_split(NODES.labels, s, 4, 10, 10) for s in (1, 2)]
+GRAPHS = sg.make_tasks(DATA, SPLITS[:2], 4)
+
+#: Every kind of network, with a task for all seeds or one for each.
+KINDS = {
+    "lstm": Arm(sg.SequenceClassifier("lstm", 6, 4, 4), TASK, QUICK),
+    "gru": Arm(MODEL, TASK, QUICK),
+    "bilstm": Arm(sg.SequenceClassifier("bilstm", 5, 4, 4, num_layers=2), TASK, QUICK),
+    "text": Arm(sg.CharLM("lstm", 6, 4, num_layers=2), TEXT, QUICK),
+    "gcn": Arm(GCN, NODES, NODE_CONFIG),
+    "gat": Arm(GAT, NODES, NODE_CONFIG),
+    "a split for each seed": Arm(GCN, NODES.with_splits(NODE_SPLITS), NODE_CONFIG),
+    "batches of graphs": Arm(
+        sg.GraphClassifier("gin", 4, 2), GRAPHS, replace(QUICK, batch_size=4)
+    ),
+}
+
+
+def trained(arm, seeds, devices, width):
+    """Metrics and states of a run on the first devices, by seed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "local_devices", lambda: jax.devices()[:devices])
+        task = arm.task
+        if isinstance(task, list):  # each seed keeps its own
+            task = [task[seed % len(task)] for seed in seeds]
+        run = sg.train_seeds(arm.model, task, arm.config, seeds, width, tx=arm.tx)
+    assert run.num_devices == min(devices, max(2, -(-len(seeds) // width)))
+    return {
+        seed: jax.tree.map(lambda leaf, s=s: leaf[s], (run.metrics, run.state))
+        for s, seed in enumerate(seeds)
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bits_of_a_seed_do_not_depend_on_devices_lanes_or_neighbours(kind):
+    # A loop of one turn taken apart; a program partitioned in another way.
+    seeds = [4, 5, 6, 7, 9]
+    two = trained(KINDS[kind], seeds, 2, 1)
+    alone = trained(KINDS[kind], [5], 1, 1)
+    assert_same_bits(alone[5], two[5])
+    if kind in ("lstm", "gcn"):
+        for devices, order in ((1, seeds), (4, seeds), (2, [9, 5])):
+            found = trained(KINDS[kind], order, devices, 1)
+            for seed in order:
+                assert_same_bits(found[seed], two[seed])
+
+
+@pytest.mark.parametrize("kind", ["gru", "gat"])
+def test_bits_in_groups_of_two(kind):
+    seeds = [4, 5, 6]
+    two = trained(KINDS[kind], seeds, 2, 2)
+    for devices, company in ((2, [6]), (4, [9, 6, 1])):
+        assert_same_bits(trained(KINDS[kind], company, devices, 2)[6], two[6])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gcn", "batches of graphs"])
+def test_the_program_of_all_devices_sends_nothing(kind):
+    arm = KINDS[kind]
+    task = arm.task * 2 if isinstance(arm.task, list) else arm.task
+    seeds = [0, 1, 2, 3][: len(task)] if isinstance(task, list) else [0, 1, 2, 3]
+    program = prepare(arm._replace(task=task), seeds, 1).advance.func.as_text()
+    assert "num_partitions=4" in program
+    sends = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
+    assert not re.search(sends, program)
+
+
+def test_all_devices_run_one_program():
+    # A compilation for each device.
+    layout = lay_out(4, 1)
+    assert len(layout.devices) == 4
+    traced = []
+
+    def one(shared, key):
+        traced.append(key)
+        return shared + jax.random.normal(key)
+
+    keys = jax.random.split(jax.random.key(0), 4)
+    run = map_seeds(one, jnp.float32(1), spread(keys, layout), layout)
+    assert len(traced) == 1
+    outputs = run(spread(keys, layout))
+    assert outputs.sharding.device_set == set(layout.devices)
+    expected = 1 + jax.vmap(jax.random.normal)(keys)
+    chex.assert_trees_all_close(collect(outputs, layout), np.asarray(expected))
+
+
+def test_groups_are_shared_out_over_the_devices_in_order():
+    layout = lay_out(5, 2, jax.devices()[:2])
+    assert layout.counts == (2, 1)
+    # The last group is filled up with the first seed, and so is the idle one.
+    assert layout.rows.tolist() == [0, 1, 2, 3, 4, 0, 0, 0]
+    rows = {"x": np.arange(5.0) + 10}
+    np.testing.assert_array_equal(collect(spread(rows, layout), layout)["x"], rows["x"])
+
+
+def test_a_single_group_is_stored_with_an_idle_one():
+    layout = lay_out(2, 2)
+    assert (layout.counts, layout.per_device) == ((1, 0), 4)
+    assert layout.rows.tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_layouts_use_two_devices_or_as_many_as_there_are_groups():
+    assert [len(lay_out(n, 2).devices) for n in (1, 2, 5, 8, 9)] == [2, 2, 3, 4, 4]
+
+
+def test_an_impossible_width_raises():
+    with pytest.raises(ValueError, match="seed_width must be 1 or more"):
+        lanes.resolve_width(0, 3)
