@@ -1,6 +1,6 @@
 """What do the gates of a trained LSTM do?
 
-Time: half a minute on 2 CPU cores; no data are needed.
+Time: under a minute on 2 CPU cores; no data are needed.
 
     python -m experiments.gates
     python -m experiments.gates --num-seeds 16

@@ -186,8 +186,8 @@ def test_exported_model_is_the_first_seed_in_half_precision(trained, tmp_path, c
         full, stored = (load_text_model(path, step) for path in (trained, out))
         assert stored.seeds == (0,)
         assert stored.model == full.model
-        for name, leaf in full.params["LSTMCell_0"]["input"].items():
-            copied = stored.params["LSTMCell_0"]["input"][name]
+        for name, leaf in full.params["layer_0"]["input"].items():
+            copied = stored.params["layer_0"]["input"][name]
             np.testing.assert_array_equal(copied, leaf[:1].astype(np.float16))
     rows = (out / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(row)["seed"] for row in rows] == [0, 0]

@@ -25,7 +25,7 @@ def test_two_layers_give_what_torch_gave():
             if name.startswith(("weight", "bias"))
         }
     )
-    assert list(params) == ["LSTMCell_0", "LSTMCell_1"]
+    assert list(params) == ["layer_0", "layer_1"]
     lengths = golden["lengths"]
     outputs = jnp.asarray(golden["inputs"])
     for layer in params.values():
@@ -56,8 +56,8 @@ def test_there_and_back_inside_a_model(key, tmp_path):
         chex.assert_trees_all_equal(back, params)
     # A bias that PyTorch splits in two counts once as their sum.
     state_dict["bias_hh_l0"] = state_dict["bias_hh_l0"] + 1
-    shifted = torch_weights.from_torch_lstm(state_dict)["LSTMCell_0"]["input"]["bias"]
-    np.testing.assert_allclose(shifted, params["LSTMCell_0"]["input"]["bias"] + 1)
+    shifted = torch_weights.from_torch_lstm(state_dict)["layer_0"]["input"]["bias"]
+    np.testing.assert_allclose(shifted, params["layer_0"]["input"]["bias"] + 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Where a network keeps the parameters of its recurrent layers."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,12 +19,8 @@ def cell_params(params: Mapping[str, Any]) -> list[Any]:
     >>> cell["input"]["kernel"].shape
     (2, 24)
     """
-    numbers = {
-        int(match[1]): name
-        for name in params
-        if (match := re.fullmatch(r"\w+Cell_(\d+)", name))
-    }
-    return [params[numbers[n]] for n in sorted(numbers)]
+    count = sum(name.startswith("layer_") for name in params)
+    return [params[f"layer_{n}"] for n in range(count)]
 
 
 def rows_of(params: Any, rows: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Networks made of the layers; every network maps ``(inputs, train)`` to outputs."""
+"""Networks made of the layers; they map inputs to outputs, ``train`` is a keyword."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -37,6 +37,26 @@ def cell_named(name: str) -> tuple[Callable[..., nn.Module], bool]:
 def has_option(name: str, option: str) -> bool:
     """Whether the constructor of a named cell takes an option, such as forget_bias."""
     return option in signature(cell_named(name)[0]).parameters
+
+
+def named_layers(
+    cell: str, features: int, num_layers: int, options: Mapping[str, Any]
+) -> list[nn.Module]:
+    """Layers of a named cell; its parameters are called ``layer_0``, ``layer_1``, ...
+
+    Of a cell of both directions ``layer_0_forward``, ``layer_0_backward``, ... Made
+    within a network, whose parameters they become. Raises `ValueError` for an unknown
+    cell.
+    """
+    constructor, both_ways = cell_named(cell)
+    make = partial(constructor, features=features, **options)
+    names = [f"layer_{n}" for n in range(num_layers)]
+    if not both_ways:
+        return [Recurrent(make(name=name)) for name in names]
+    return [
+        Bidirectional(make(name=f"{name}_forward"), make(name=f"{name}_backward"))
+        for name in names
+    ]
 
 
 class SequenceClassifier(nn.Module):
@@ -80,12 +100,9 @@ class SequenceClassifier(nn.Module):
             nn.initializers.normal(1.0),
             (self.num_symbols, self.embedding_features),
         )
-        constructor, both_ways = cell_named(self.cell)
-        make = partial(constructor, features=self.features, **self.cell_options)
-        layers = [
-            Bidirectional(make(), make()) if both_ways else Recurrent(make())
-            for _ in range(self.num_layers)
-        ]
+        layers = named_layers(
+            self.cell, self.features, self.num_layers, self.cell_options
+        )
         carry, _ = Stack(layers, self.dropout_rate, name="recurrent")(
             embedding, lengths, tokens=tokens, train=train
         )
@@ -125,8 +142,6 @@ class SequenceReader(nn.Module):
                 inputs,
                 self.param("embedding", nn.initializers.normal(1.0), shape),
             )
-        constructor, both_ways = cell_named(self.cell)
-        make = partial(constructor, features=self.features, **self.cell_options)
-        layer = Bidirectional(make(), make()) if both_ways else Recurrent(make())
-        _, outputs = Stack([layer], name="recurrent")(inputs, tokens=tokens)
+        layers = named_layers(self.cell, self.features, 1, self.cell_options)
+        _, outputs = Stack(layers, name="recurrent")(inputs, tokens=tokens)
         return nn.Dense(self.num_outputs, name="head")(outputs[:, -self.num_answers :])

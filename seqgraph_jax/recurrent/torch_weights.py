@@ -46,7 +46,7 @@ def from_torch_lstm(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     >>> shapes = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2)}
     >>> weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     >>> params = from_torch_lstm(weights)
-    >>> params["LSTMCell_0"]["input"]["kernel"].shape
+    >>> params["layer_0"]["input"]["kernel"].shape
     (3, 8)
     """
     num_layers = sum(name.startswith("weight_ih_l") for name in state_dict)
@@ -80,7 +80,7 @@ def from_torch_lstm(state_dict: Mapping[str, Any]) -> dict[str, Any]:
                     f"{name} of layer {layer} has shape {list(np.shape(array)[::-1])}, "
                     f"not {list(shape[::-1])}"
                 )
-        params[f"LSTMCell_{layer}"] = {
+        params[f"layer_{layer}"] = {
             "input": {"kernel": kernel, "bias": biases[0] + biases[1]},
             "recurrent_kernel": recurrent,
         }
@@ -91,11 +91,14 @@ def to_torch_lstm(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The state dictionary of an ``nn.LSTM`` with the LSTM layers' parameters.
 
     Other parameters are left out. The bias becomes ``bias_ih``, and ``bias_hh`` is
-    zero. Inverse of `from_torch_lstm`.
+    zero. Inverse of `from_torch_lstm`. Raises `ValueError` for layers of another cell.
     """
     state_dict: dict[str, np.ndarray] = {}
-    for layer in range(sum(name.startswith("LSTMCell_") for name in params)):
-        cell = params[f"LSTMCell_{layer}"]
+    for layer in range(sum(name.startswith("layer_") for name in params)):
+        cell = params[f"layer_{layer}"]
+        width = len(cell["recurrent_kernel"])
+        if cell["recurrent_kernel"].shape != (width, 4 * width) or "peepholes" in cell:
+            raise ValueError(f"layer_{layer} is not one of an LSTM")
         bias = np.asarray(cell["input"]["bias"])
         state_dict |= {
             f"weight_ih_l{layer}": np.asarray(cell["input"]["kernel"]).T,

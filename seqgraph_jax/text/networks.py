@@ -74,7 +74,8 @@ class CharLM(nn.Module):
             nn.initializers.normal(1.0),
             (self.num_symbols, self.embedding_features),
         )
-        layers = [Recurrent(self._make_cell()) for _ in range(self.num_layers)]
+        names = [f"layer_{n}" for n in range(self.num_layers)]
+        layers = [Recurrent(self._make_cell(name=name)) for name in names]
         carry, outputs = Stack(layers, self.dropout_rate, name="recurrent")(
             embedding, None, carry, tokens=tokens, train=train
         )
