@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> None:
         raise UsageError(f"{config.out} exists already")
     try:
         last = sg.load_text_model(config.run)
-        there = sg.text.kept_steps(config.run, last.config["cell"])
+        there = sg.checkpoints.steps(config.run / "state" / last.config["cell"])
         kept = [step for step in config.steps if step in there]
         models = [sg.load_text_model(config.run, step) for step in kept]
         record = json.loads((config.run / "results.json").read_text(encoding="utf-8"))

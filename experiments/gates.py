@@ -18,7 +18,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,11 @@ import numpy as np
 import seqgraph_jax as sg
 from experiments import lstm_vs_gru
 from experiments.cli import RunOptions, TrainOptions, with_values
+from experiments.sample import SHIPPED
 from experiments.study import Report, Study, Trained, experiment
 from seqgraph_jax.training.metrics import percent
 
 SEEDS = (0, 500, 1000, 1500)
-SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "grimm"
 NUM_NUMBERS, NUM_NUMBERS_SMOKE = 1024, 64  # whose gates are counted
 NUMBERS_KEY = 0x6A7E  # draws them
 #: Blocks of zeros of even length, then one of three: the answer is settled there.

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from seqgraph_jax.tasks import toy as tasks
-from seqgraph_jax.tasks.binary import baum_sweet_ones, binary_symbols
+from seqgraph_jax.tasks.binary import baum_sweet, baum_sweet_ones, binary_symbols
 
 # OEIS A086747, a(0) to a(48).
 A086747 = "1101100101001001100100000100100101001001000000001"
@@ -28,27 +28,27 @@ def numbers_of(inputs):
 
 @pytest.mark.smoke
 def test_baum_sweet_is_the_oeis_sequence():
-    assert "".join(str(tasks.baum_sweet(n)) for n in range(49)) == A086747
+    assert "".join(str(baum_sweet(n)) for n in range(49)) == A086747
 
 
 def test_baum_sweet_obeys_its_recurrence():
     # b(4n) = b(n), b(4n + 2) = 0, b(2n + 1) = b(n), for n > 0.
     for n in range(1, 3000):
-        assert tasks.baum_sweet(4 * n) == tasks.baum_sweet(n)
-        assert tasks.baum_sweet(4 * n + 2) == 0
-        assert tasks.baum_sweet(2 * n + 1) == tasks.baum_sweet(n)
+        assert baum_sweet(4 * n) == baum_sweet(n)
+        assert baum_sweet(4 * n + 2) == 0
+        assert baum_sweet(2 * n + 1) == baum_sweet(n)
 
 
 def test_baum_sweet_of_a_negative_number_raises():
     with pytest.raises(ValueError, match="not at -1"):
-        tasks.baum_sweet(-1)
+        baum_sweet(-1)
 
 
 def test_ones_and_zeros_are_all_numbers_of_the_range():
     task = tasks.BaumSweet(max_digits=4)
     ones = baum_sweet_ones(10, 10**4).tolist()
     zeros = np.asarray(task.zeros(jnp.arange(task.num_zeros))).tolist()
-    labels = {n: tasks.baum_sweet(n) for n in range(10, 10**4 + 1)}
+    labels = {n: baum_sweet(n) for n in range(10, 10**4 + 1)}
     assert ones == [n for n, label in labels.items() if label]
     assert zeros == [n for n, label in labels.items() if not label]
 
@@ -72,7 +72,7 @@ def test_baum_sweet_numbers_follow_the_reference_generator():
     counts = np.bincount(numbers_of(batch.inputs), minlength=101)
     assert counts[:10].sum() == 0
     assert len(counts) == 101
-    weights = np.array([1 if tasks.baum_sweet(n) else 0.3 for n in range(10, 101)])
+    weights = np.array([1 if baum_sweet(n) else 0.3 for n in range(10, 101)])
     expected = weights / weights.sum() * 40_000
     assert stats.chisquare(counts[10:], expected).pvalue > 1e-3
 
@@ -82,7 +82,7 @@ def test_baum_sweet_targets_are_the_labels_of_the_inputs():
         batch = tasks.BaumSweet(digits).sample(jax.random.key(3), 500)
         chex.assert_shape(batch.inputs, (500, 4 * digits))
         numbers = numbers_of(batch.inputs)
-        assert [tasks.baum_sweet(n) for n in numbers] == batch.targets.tolist()
+        assert [baum_sweet(n) for n in numbers] == batch.targets.tolist()
         assert min(numbers) >= 10
         assert max(numbers) <= 10**digits
         assert len(set(batch.targets.tolist())) == 2

@@ -1,7 +1,9 @@
 """Vocabulary, reading, windows; measures of text; data; training on text."""
 
+import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import chex
 import jax
@@ -20,6 +22,8 @@ from seqgraph_jax.text.networks import CharLM
 from seqgraph_jax.text.windows import text_metrics
 from seqgraph_jax.training import checkpoints
 from seqgraph_jax.training import loop as training
+
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "grimm"
 
 needs_data = pytest.mark.skipif(
     not os.environ.get("SEQGRAPH_DATA"), reason="SEQGRAPH_DATA is not set"
@@ -94,7 +98,7 @@ def test_every_window_can_be_drawn(key):
 
 def test_followed_windows_go_on_and_wrap_around():
     written = "abcdefghijkl"
-    task = text.text_task(Vocabulary.of(written), written, window=4, holdout=0)
+    task = text.text_task(Vocabulary.of(written), written, 4, 0, stateful=True)
     rows = [np.asarray(task.follow(step, 2).inputs) for step in range(4)]
     streams = np.concatenate(rows, axis=1)
     expected = (np.array([0, 6])[:, None] + np.arange(16)) % 12
@@ -231,7 +235,7 @@ def test_schedules():
             steps.append(-float(updates["w"][0]))
         np.testing.assert_allclose(steps[:11], np.arange(11) / 10, atol=1e-3)
         assert steps[20] == pytest.approx(middle, abs=1e-3)
-    with pytest.raises(ValueError, match="choose constant, linear, cosine"):
+    with pytest.raises(ValueError, match="constant, linear or cosine"):
         sg.TrainConfig(schedule="step")
     with pytest.raises(ValueError, match="warmup"):
         sg.TrainConfig(updates=10, warmup=10)
@@ -326,3 +330,14 @@ def test_grimm_has_the_characters_that_the_reference_counts():
     assert len(Vocabulary.of(text.read_text(path, strip_bom=True))) == 86
     tales = text.read_text(path, strip_gutenberg=True)
     assert (len(tales), len(Vocabulary.of(tales))) == (520_802, 80)
+
+
+def test_the_shipped_model_has_the_numbers_that_training_gave():
+    # Its arrays were renamed once: the same ones, in the same places.
+    arrays = checkpoints.load(SHIPPED / "state" / "lstm", 9000).arrays
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(arrays[name].tobytes())
+    assert digest.hexdigest().startswith("2a64fb6925dfee4b8fcc854237dcd1c996747d6b")
+    layers = {name.split(".")[2] for name in arrays}
+    assert layers == {"embedding", "head", "layer_0", "layer_1"}

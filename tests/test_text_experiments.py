@@ -121,7 +121,7 @@ def test_no_network_and_no_cache(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.chdir(tmp_path)
     assert run(train_text, *SMOKE, "--corpus", "grimm") == 2
-    assert "pass --corpus pydoc" in capsys.readouterr().err
+    assert "or take the corpus pydoc" in capsys.readouterr().err
 
 
 @pytest.mark.smoke

@@ -143,7 +143,7 @@ def generate(
     Shapes: ``prompt [B, P]`` tokens, P from 0 to ``length``; texts ``[B, length]``.
     With P = 0 the first character is drawn uniformly.
 
-    >>> from seqgraph_jax.recurrent.networks import CharLM
+    >>> from seqgraph_jax.text.networks import CharLM
     >>> model = CharLM("gru", features=4, num_symbols=3, num_layers=1)
     >>> prompt = jnp.array([[0, 1], [2, 2]])
     >>> params = model.init(jax.random.key(0), prompt)["params"]
@@ -168,7 +168,7 @@ def beam_search(
     their log-probabilities given the prompt in nats, ``[num_beams]``, the highest
     first; -inf where there are fewer different texts than beams.
 
-    >>> from seqgraph_jax.recurrent.networks import CharLM
+    >>> from seqgraph_jax.text.networks import CharLM
     >>> model = CharLM("gru", features=4, num_symbols=3, num_layers=1)
     >>> prompt = jnp.array([1])
     >>> params = model.init(jax.random.key(0), prompt[None])["params"]
