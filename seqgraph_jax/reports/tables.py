@@ -31,7 +31,7 @@ def shown_metrics(arms: Arms) -> list[Metric]:
     found: dict[str, Metric] = {}
     for arm in arms.values():
         for name in arm.value_names:
-            if not name.startswith("train_"):
+            if not arm.record(name).in_training:
                 found.setdefault(name, arm.record(name))
     return list(found.values())
 

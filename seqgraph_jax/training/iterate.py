@@ -153,6 +153,8 @@ def fresh_run(
     num_runs = len(seeds) * (len(parts.values) if parts else 1)
     first = tasks_of(arm.task, num_runs)[0]
     metric = judged_by(first, arm.config.metric)
+    records = records_of(first)
+    trained = [record.of_training() for record in records.values()]
     width = resolve_width(width, num_runs)
     like = abstract_state(arm, num_runs)
     run = Run(
@@ -160,7 +162,7 @@ def fresh_run(
         config=arm.config,
         seeds=seeds,
         metrics={},
-        records=records_of(first),
+        records=records | {m.name: m for m in trained},
         judged_by=metric.name,
         last_update=np.zeros(num_runs, int),
         best_update=np.zeros(num_runs, int),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 
@@ -15,7 +15,7 @@ class Metric:
     significant digits; a percentage, whose unit is ``"%"``, to two decimals. ``better``
     is ``"lower"`` or ``"higher"``; without it the number can be shown and compared, but
     nothing can be chosen by it. ``words`` are a verdict's for a lower and for a higher
-    value.
+    value. ``in_training`` marks numbers of the batches that are trained on.
 
     >>> error = Metric("mae", "mean absolute error", unit="minutes", better="lower")
     >>> error.axis, error.show(2.34567)
@@ -31,6 +31,7 @@ class Metric:
     better: Literal["lower", "higher"] | None = None
     digits: int = 4
     words: tuple[str, str] | None = None
+    in_training: bool = False
 
     @property
     def words_for_it(self) -> str:
@@ -77,13 +78,12 @@ class Metric:
 
     def of_training(self) -> "Metric":
         """The same of the batches that are trained on, ``train_NAME``."""
-        return Metric(
-            f"train_{self.name}",
-            f"training {self.words_for_it}",
-            self.unit,
-            self.scale,
-            self.better,
-            self.digits,
+        return replace(
+            self,
+            name=f"train_{self.name}",
+            label=f"training {self.words_for_it}",
+            words=None,
+            in_training=True,
         )
 
 

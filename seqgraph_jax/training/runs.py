@@ -217,10 +217,7 @@ class Run:
         """What a number of the run is; an undescribed name stands for itself."""
         if name == UPDATES_TO_CONVERGE.name:
             return UPDATES_TO_CONVERGE
-        if name in self.records:
-            return self.records[name]
-        of = self.records.get(name.removeprefix("train_"))
-        return of.of_training() if of and name.startswith("train_") else Metric(name)
+        return self.records.get(name, Metric(name))
 
     @property
     def _rows(self) -> list[tuple[str, str]]:
@@ -232,10 +229,9 @@ class Run:
             ("updates", f"{self.updates[-1]:,} of {self.config.updates:,}"),
         ]
         for name in self.value_names:
-            values = self.values(name)
-            if name.startswith("train_") or not np.isfinite(values).any():
+            values, record = self.values(name), self.record(name)
+            if record.in_training or not np.isfinite(values).any():
                 continue
-            record = self.record(name)
             text = record.show(float(np.nanmean(values)))
             missing = int((~np.isfinite(values)).sum())
             text += f", of {len(values) - missing} of {len(values)}" if missing else ""
