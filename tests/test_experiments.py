@@ -19,6 +19,8 @@ from experiments import lstm_vs_gru
 from experiments.cli import parse, resume_command
 from seqgraph_jax.training import checkpoints
 
+from .sentences import assert_one_sentence
+
 pytestmark = [
     pytest.mark.xdist_group("lstm_vs_gru"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
@@ -146,11 +148,7 @@ def test_other_tasks_and_every_cell(tmp_path, task):
 def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
     out = tmp_path / "run"
     assert run(*SMOKE, "--out", out, *argv) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert len(printed.err.splitlines()) == 1
-    assert message in printed.err
+    assert_one_sentence(capsys, message)
     assert not out.exists()
 
 

@@ -10,6 +10,8 @@ import pytest
 import seqgraph_jax as sg
 from experiments import gcn_vs_gat
 
+from .sentences import assert_one_sentence
+
 pytestmark = [
     pytest.mark.xdist_group("gcn_vs_gat"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
@@ -142,11 +144,7 @@ def test_an_error_in_a_file_names_its_line(tmp_path, capsys):
 def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
     out = tmp_path / "run"
     assert run(*SMOKE, "--out", out, *argv) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert len(printed.err.splitlines()) == 1
-    assert message in printed.err
+    assert_one_sentence(capsys, message)
     assert not out.exists()
 
 

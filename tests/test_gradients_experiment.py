@@ -15,6 +15,8 @@ from seqgraph_jax.reports.statistics import share_interval
 from seqgraph_jax.tasks.delays import Adding, Copy
 from seqgraph_jax.training.metrics import ACCURACY, LOSS
 
+from .sentences import assert_one_sentence
+
 pytestmark = [
     pytest.mark.xdist_group("gradients"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
@@ -198,9 +200,5 @@ def test_wilson_s_interval_by_hand():
 def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
     out = tmp_path / "run"
     assert run(*SMOKE, "--out", out, *argv) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert len(printed.err.splitlines()) == 1
-    assert message in printed.err
+    assert_one_sentence(capsys, message)
     assert not out.exists()

@@ -12,6 +12,8 @@ from seqgraph_jax.analysis import receptive_fields as fields
 from seqgraph_jax.analysis import twins
 from seqgraph_jax.reports import messages
 
+from .sentences import assert_one_sentence
+
 pytestmark = [
     pytest.mark.xdist_group("message_passing"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
@@ -83,11 +85,7 @@ def report_pictures():
 def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
     out = tmp_path / "run"
     assert run(*SMOKE, "--out", out, *argv) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert len(printed.err.splitlines()) == 1
-    assert message in printed.err
+    assert_one_sentence(capsys, message)
     assert not out.exists()
 
 

@@ -18,6 +18,8 @@ from seqgraph_jax.tasks.baselines import (
     measure,
 )
 
+from .sentences import assert_one_sentence
+
 pytestmark = [
     pytest.mark.xdist_group("molecules"),  # programs are compiled once
     pytest.mark.usefixtures("quick_compilation"),
@@ -221,11 +223,7 @@ def test_tables_and_verdicts_show_the_values_own_unit(tmp_path, capsys):
 def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
     out = tmp_path / "run"
     assert run(*SMOKE, "--out", out, *argv) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert len(printed.err.splitlines()) == 1
-    assert message in printed.err
+    assert_one_sentence(capsys, message)
     assert not out.exists()
 
 
