@@ -70,8 +70,11 @@ class TorchRun:
         self.x = torch.from_numpy(_row_normalized(data.features.toarray()))
         self.index = torch.from_numpy(np.stack([data.senders, data.receivers])).long()
         self.y = torch.from_numpy(data.labels).long()
-        self.train_mask = torch.from_numpy(data.train)
-        self.masks = [torch.from_numpy(m) for m in (data.train, data.val, data.test)]
+        self.train_mask = torch.from_numpy(data.train_mask)
+        self.masks = [
+            torch.from_numpy(m)
+            for m in (data.train_mask, data.val_mask, data.test_mask)
+        ]
         self.model = network(data.num_features, data.num_classes)
         first, second = self.model.first.parameters(), self.model.second.parameters()
         decays = 0.0 if network is TorchGCN else 5e-4

@@ -112,7 +112,11 @@ def build_task(config: Config, data: Any, seeds: tuple[int, ...]) -> Any:
         sizes = (config.per_class, config.num_val, config.num_test)
         return sg.random_split(data.labels, seed, *sizes)
 
-    own = None if data.train is None else sg.Split(data.train, data.val, data.test)
+    own = (
+        None
+        if data.train_mask is None
+        else sg.Split(data.train_mask, data.val_mask, data.test_mask)
+    )
     features = sg.data.node_features(data, config.features)
     inputs = sg.node_inputs(data.graph(), features)
     task = sg.NodeTask(inputs, data.labels, own or split(0))
@@ -237,7 +241,9 @@ def confusion(arm: Any, run: Any, num_classes: int) -> np.ndarray:
     tasks = arm.task if isinstance(arm.task, list) else [arm.task] * len(run.seeds)
     logits = run.predict(arm.first_task.inputs, batch_size=None)
     matrices = [
-        sg.tasks.confusion(one.labels, scores.argmax(-1), one.split.test, num_classes)
+        sg.tasks.confusion(
+            one.labels, scores.argmax(-1), one.split.test_mask, num_classes
+        )
         for one, scores in zip(tasks, logits, strict=True)
     ]
     return np.mean(matrices, axis=0)

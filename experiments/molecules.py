@@ -156,7 +156,7 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     own = splits[:1] if kind == "scaffold" else splits
     tasks: Any = sg.make_tasks(data, own, config.batch_size, config.bonds)
     task = tasks[0] if kind == "scaffold" else tasks
-    epoch = -(-int(max(split.train.sum() for split in own)) // config.batch_size)
+    epoch = -(-int(max(split.train_mask.sum() for split in own)) // config.batch_size)
     make = partial(build_arm, config, task=task, classes=data.num_classes, epoch=epoch)
     arms = {name: make(name) for name in config.models}
     return Study(
@@ -231,14 +231,14 @@ def said_of_tests(
     data: Any, splits: list, outputs: Mapping[str, np.ndarray], seed: int
 ) -> "sg.Section":
     """The picture of what is said of the test molecules."""
-    plots, test = sg.reports.plots, splits[0].test
+    plots, test = sg.reports.plots, splits[0].test_mask
     if not data.num_classes:
         said = {arm: of_runs[0][test] for arm, of_runs in outputs.items()}
         truth, heading = data.targets[test], f"Test molecules of seed {seed}, the first"
         figure = plots.values.plot_predictions(said, truth, data.target_name)
         return sg.Section(heading, None, figure, "predictions")
     truth = np.tile(data.targets, len(splits))
-    tested = np.concatenate([split.test for split in splits])
+    tested = np.concatenate([split.test_mask for split in splits])
     confusion = partial(
         sg.tasks.confusion, truth, members=tested, num_classes=data.num_classes
     )

@@ -109,9 +109,9 @@ def test_planetoid_with_a_gap(tmp_path):
     np.testing.assert_array_equal(data.features.toarray(), expected)
     assert 2 in data.features.data
     assert data.labels.tolist() == [2, 0, 1, -1, 2, -1, 1]
-    assert np.flatnonzero(data.train).tolist() == [0]
-    assert np.flatnonzero(data.val).tolist() == [1, 2]
-    assert np.flatnonzero(data.test).tolist() == [4, 6]
+    assert np.flatnonzero(data.train_mask).tolist() == [0]
+    assert np.flatnonzero(data.val_mask).tolist() == [1, 2]
+    assert np.flatnonzero(data.test_mask).tolist() == [4, 6]
     pairs = list(zip(data.senders.tolist(), data.receivers.tolist(), strict=True))
     assert pairs == [(4, 0), (6, 1), (0, 4), (6, 4), (1, 6), (4, 6)]
     assert (data.name, data.class_names) == ("small", ("0", "1", "2"))
@@ -503,9 +503,11 @@ def test_known_graphs(name, tmp_path, monkeypatch):
     assert equal.mean() == pytest.approx(homophily, abs=5e-4)
     assert same(data, datasets.load(Path(DATA) / name / f"{name}.npz"))
     if name == "cora":
-        splits = [split.sum() for split in (data.train, data.val, data.test)]
+        splits = [
+            split.sum() for split in (data.train_mask, data.val_mask, data.test_mask)
+        ]
         assert splits == [140, 500, 1000]
-        assert np.bincount(data.labels[data.train]).tolist() == [20] * 7
+        assert np.bincount(data.labels[data.train_mask]).tolist() == [20] * 7
         sizes = dict(zip(data.class_names, np.bincount(data.labels), strict=True))
         assert (sizes["rule learning"], sizes["neural networks"]) == (180, 818)
 

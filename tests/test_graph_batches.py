@@ -176,9 +176,12 @@ def test_a_split_s_batches_and_evaluation_hold_its_graphs_alone():
             real = int(batch.inputs.graph.n_node[:-1].sum())
             seen |= {first_values[row.tobytes()] for row in nodes[:real]}
             assert not nodes[real:].any()
-        assert seen == set(np.flatnonzero(split.train))
+        assert seen == set(np.flatnonzero(split.train_mask))
         targets = task.evaluation(jax.random.key(0), 1).targets
-        for mask, members in ((task.val, split.val), (task.test, split.test)):
+        for mask, members in (
+            (task.val_mask, split.val_mask),
+            (task.test_mask, split.test_mask),
+        ):
             assert sorted(task.held[mask]) == np.flatnonzero(members).tolist()
         np.testing.assert_array_equal(targets.values, DATA.targets[task.held])
 
@@ -197,14 +200,14 @@ def test_root_mean_squared_error_is_in_the_values_own_unit():
     batch = task.evaluation(jax.random.key(0), 1)
     outputs = jnp.zeros((len(task.held) + 1, 1))  # the mean of the training values
     found = task.metrics(outputs, batch.targets)
-    mean = data.targets[split.train].mean()
-    for part, members in (("val", split.val), ("test", split.test)):
+    mean = data.targets[split.train_mask].mean()
+    for part, members in (("val", split.val_mask), ("test", split.test_mask)):
         errors = data.targets[members] - mean
         np.testing.assert_allclose(
             found[f"{part}_rmse"], np.sqrt(np.mean(errors**2)), rtol=1e-5
         )
-    variance = data.targets[split.train].var()
-    expected = np.mean((data.targets[split.val] - mean) ** 2) / variance
+    variance = data.targets[split.train_mask].var()
+    expected = np.mean((data.targets[split.val_mask] - mean) ** 2) / variance
     np.testing.assert_allclose(found["loss"], expected, rtol=1e-5)
     assert "rmse" in task.metrics(
         jnp.zeros((5, 1)), task.sample(jax.random.key(0), 4)[1]
@@ -216,9 +219,9 @@ def test_answers_are_values_in_their_own_unit():
     data = small_graphs(classes=False)
     tasks = make_tasks(data, SPLITS, batch_size=4)
     said = answers(tasks, np.zeros((3, 7, 1)))
-    means = [data.targets[split.train].mean() for split in SPLITS]
+    means = [data.targets[split.train_mask].mean() for split in SPLITS]
     np.testing.assert_allclose(said, np.tile(means, (7, 1)).T, rtol=1e-5)
-    deviations = [data.targets[split.train].std() for split in SPLITS]
+    deviations = [data.targets[split.train_mask].std() for split in SPLITS]
     apart = answers(tasks, np.ones((3, 7, 1))) - said
     np.testing.assert_allclose(apart, np.tile(deviations, (7, 1)).T, rtol=1e-5)
     shared = answers(tasks[:1], np.zeros((2, 7, 1)))  # one task for all runs
@@ -302,39 +305,45 @@ def test_folds_are_disjoint_stratified_and_cover_all(num_folds):
     labels = np.random.default_rng(0).permutation([0] * 63 + [1] * 125)
     splits = fold_splits(labels, num_folds, seed=4)
     assert len(splits) == num_folds
-    tested = np.sum([split.test for split in splits], axis=0)
+    tested = np.sum([split.test_mask for split in splits], axis=0)
     np.testing.assert_array_equal(tested, 1)
     for split in splits:
-        np.testing.assert_array_equal(split.train + 0 + split.val + split.test, 1)
-        for members in (split.val, split.test):
+        np.testing.assert_array_equal(
+            split.train_mask + 0 + split.val_mask + split.test_mask, 1
+        )
+        for members in (split.val_mask, split.test_mask):
             assert abs(members.sum() - len(labels) / num_folds) < 1
             ones = labels[members].sum()
             assert abs(ones - 125 / num_folds) < 1
     for one, following in pairwise(splits):
-        np.testing.assert_array_equal(one.val, following.test)
+        np.testing.assert_array_equal(one.val_mask, following.test_mask)
     again, other = (fold_splits(labels, num_folds, seed) for seed in (4, 5))
-    np.testing.assert_array_equal(splits[0].test, again[0].test)
-    assert (splits[0].test != other[0].test).any()
+    np.testing.assert_array_equal(splits[0].test_mask, again[0].test_mask)
+    assert (splits[0].test_mask != other[0].test_mask).any()
 
 
 def test_shuffled_splits_are_80_10_10():
     for num_graphs in (10, 11, 1128):
         split = shuffled_split(num_graphs, seed=1)
-        np.testing.assert_array_equal(split.train + 0 + split.val + split.test, 1)
+        np.testing.assert_array_equal(
+            split.train_mask + 0 + split.val_mask + split.test_mask, 1
+        )
         for members, share in zip(split, (0.8, 0.1, 0.1), strict=True):
             assert abs(members.sum() - share * num_graphs) <= 1
-    assert (shuffled_split(50, 1).test != shuffled_split(50, 2).test).any()
+    assert (shuffled_split(50, 1).test_mask != shuffled_split(50, 2).test_mask).any()
 
 
 def test_no_scaffold_is_in_two_sets():
     scaffolds = np.random.default_rng(0).geometric(0.1, 200)
     split = scaffold_split(scaffolds)
-    np.testing.assert_array_equal(split.train + 0 + split.val + split.test, 1)
+    np.testing.assert_array_equal(
+        split.train_mask + 0 + split.val_mask + split.test_mask, 1
+    )
     sets = [set(scaffolds[members]) for members in split]
     assert len(set.union(*sets)) == sum(map(len, sets))
     names, counts = np.unique(scaffolds, return_counts=True)
     assert names[counts.argmax()] in sets[0]
-    assert 0.7 < split.train.mean() <= 0.8
-    assert split.val.sum() <= 20
+    assert 0.7 < split.train_mask.mean() <= 0.8
+    assert split.val_mask.sum() <= 20
     with pytest.raises(ValueError, match="2 scaffolds are too few"):
         scaffold_split(np.array([0] * 7 + [1] * 3))

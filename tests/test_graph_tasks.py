@@ -68,7 +68,7 @@ def test_metrics_count_the_nodes_of_their_set_alone():
 
 def test_updates_do_not_see_labels_outside_of_the_training_set():
     # The test's labels leaking into training.
-    hidden = np.where(TASK.split.train, TASK.labels, (TASK.labels + 1) % 3)
+    hidden = np.where(TASK.split.train_mask, TASK.labels, (TASK.labels + 1) % 3)
     key = jax.random.key(0)
     states = []
     for task in (TASK, replace(TASK, labels=hidden)):
@@ -85,13 +85,13 @@ def test_random_splits(per_class):
     )
     one, two = (sg.random_split(labels, seed, per_class, 50, 100) for seed in (1, 2))
     for split in (one, two):
-        counts = np.bincount(labels[split.train], minlength=3)
+        counts = np.bincount(labels[split.train_mask], minlength=3)
         sizes = np.bincount(labels[labels >= 0], minlength=3)
         np.testing.assert_array_equal(counts, np.minimum(per_class, -(-sizes // 3)))
-        assert (split.val.sum(), split.test.sum()) == (50, 100)
+        assert (split.val_mask.sum(), split.test_mask.sum()) == (50, 100)
         assert (np.sum([*split], axis=0) <= 1).all()
         assert not np.any([*split], axis=0)[labels < 0].any()
-    assert (one.test != two.test).any()
+    assert (one.test_mask != two.test_mask).any()
     chex.assert_trees_all_equal(one, sg.random_split(labels, 1, per_class, 50, 100))
 
 
@@ -228,7 +228,7 @@ def test_seeds_of_a_whole_graph_apply_as_one_by_one():
     params = run.state.best.params
     logits = sg.apply_seeds(MODEL, params, TASK.inputs, batch_size=None)
     chex.assert_shape(logits, (3, N, 3))
-    tested = np.asarray(TASK.split.test)
+    tested = np.asarray(TASK.split.test_mask)
     right = (logits.argmax(-1) == TASK.labels[None])[:, tested].mean(1)
     # The chosen network is the one whose accuracy is reported.
     np.testing.assert_allclose(right, run.at("test_accuracy", run.best), atol=1e-6)
@@ -241,7 +241,7 @@ def test_a_gcn_learns_cora():
     task = sg.NodeTask(
         sg.node_inputs(data.graph(), data.features),
         data.labels,
-        sg.Split(data.train, data.val, data.test),
+        sg.Split(data.train_mask, data.val_mask, data.test_mask),
     )
     model = sg.NodeClassifier("gcn", 16, 7, dropout_rate=0.5)
     config = replace(

@@ -78,12 +78,12 @@ def test_baselines_of_values():
     splits = [shuffled_split(data.num_graphs, seed) for seed in range(2)]
     found = fit_baselines(data, splits)
     for k, split in enumerate(splits):
-        mean = data.targets[split.train].mean()
-        expected = np.sqrt(np.mean((data.targets[split.test] - mean) ** 2))
+        mean = data.targets[split.train_mask].mean()
+        expected = np.sqrt(np.mean((data.targets[split.test_mask] - mean) ** 2))
         constant = found["constant"].outputs[k]
-        np.testing.assert_allclose(measure(data, constant, split.test), expected)
+        np.testing.assert_allclose(measure(data, constant, split.test_mask), expected)
         # Atoms minus two for a ring: what the numbers of atoms and bonds say.
-        assert measure(data, found["linear"].outputs[k], split.test) < 0.1
+        assert measure(data, found["linear"].outputs[k], split.test_mask) < 0.1
     bag = bag_features(data)
     assert bag[3, :3].tolist() == data.graph(3).nodes.sum(0).tolist()
     assert bag[3, 3:].tolist() == [data.n_node[3], data.n_edge[3]]
@@ -95,8 +95,8 @@ def test_the_constant_baseline_says_the_training_set_s_majority():
     found = fit_baselines(data, splits)["constant"]
     majority = np.bincount(data.targets).argmax()
     for outputs, split in zip(found.outputs, splits, strict=True):
-        share = np.mean(data.targets[split.test] == majority)
-        assert measure(data, outputs, split.test) == share
+        share = np.mean(data.targets[split.test_mask] == majority)
+        assert measure(data, outputs, split.test_mask) == share
 
 
 @pytest.mark.smoke
@@ -255,7 +255,7 @@ def test_the_baselines_of_the_real_sets():
     of_folds = {
         name: np.mean(
             [
-                measure(mutag, outputs, split.test)
+                measure(mutag, outputs, split.test_mask)
                 for outputs, split in zip(baseline.outputs, splits, strict=True)
             ]
         )
@@ -267,6 +267,6 @@ def test_the_baselines_of_the_real_sets():
     assert [int(members.sum()) for members in split] == [902, 113, 113]
     found = fit_baselines(esol, [split])
     linear, constant = (
-        measure(esol, found[name].outputs[0], split.test) for name in found
+        measure(esol, found[name].outputs[0], split.test_mask) for name in found
     )
     assert linear < 0.7 * constant

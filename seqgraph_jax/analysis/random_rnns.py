@@ -27,17 +27,21 @@ from seqgraph_jax.recurrent.cells import RNNCell
 INPUTS, HIDDEN, CLASSES = 6, 16, 4  # sizes F, H and C of these networks
 
 
-def random_rnn(key: jax.Array, radius: jax.Array | float | None = None) -> RNNWeights:
-    """A vanilla RNN: kernels N(0, 1 / fan_in), or W_h = ``radius`` times orthogonal.
+def random_rnn(
+    key: jax.Array, spectral_radius: jax.Array | float | None = None
+) -> RNNWeights:
+    """A vanilla RNN with kernels N(0, 1 / fan_in).
 
-    >>> weights = random_rnn(jax.random.key(0), radius=2.0)
+    With a ``spectral_radius`` W_h is that number times an orthogonal matrix.
+
+    >>> weights = random_rnn(jax.random.key(0), spectral_radius=2.0)
     >>> round(float(jnp.linalg.norm(weights.recurrent, 2)), 3)
     2.0
     """
     keys = jax.random.split(key, 5)
     recurrent = jax.random.normal(keys[1], (HIDDEN, HIDDEN)) / HIDDEN**0.5
-    if radius is not None:
-        recurrent = radius * jnp.linalg.qr(recurrent)[0]
+    if spectral_radius is not None:
+        recurrent = spectral_radius * jnp.linalg.qr(recurrent)[0]
     return RNNWeights(
         input=jax.random.normal(keys[0], (INPUTS, HIDDEN)) / INPUTS**0.5,
         recurrent=recurrent,
@@ -106,12 +110,12 @@ def sweep(radii: Sequence[float], seeds: Sequence[int], length: int) -> Sweep:
     ((3, 2, 10), True)
     """
 
-    def one(key: jax.Array, radius: jax.Array) -> Any:
-        cell, params = _as_cell(random_rnn(key, radius))
+    def one(key: jax.Array, spectral_radius: jax.Array) -> Any:
+        cell, params = _as_cell(random_rnn(key, spectral_radius))
         jacobians = carry_jacobians(cell, params, _inputs(key, length))
         # J = diag(slopes) W_h^T: a row's norm is its slope times the radius.
-        slopes = jnp.linalg.norm(jacobians, axis=-1) / radius
-        bounds = (slopes.max() * radius) ** jnp.arange(1, length + 1)
+        slopes = jnp.linalg.norm(jacobians, axis=-1) / spectral_radius
+        bounds = (slopes.max() * spectral_radius) ** jnp.arange(1, length + 1)
         return gradient_flow(jacobians, HIDDEN), bounds, slopes.mean()
 
     return Sweep(*_over_radii(one, radii, seeds))
@@ -141,8 +145,8 @@ def clipping(
     ((2, 2), True)
     """
 
-    def one(key: jax.Array, radius: jax.Array) -> Any:
-        weights, x = random_rnn(key, radius), _inputs(key, length)
+    def one(key: jax.Array, spectral_radius: jax.Array) -> Any:
+        weights, x = random_rnn(key, spectral_radius), _inputs(key, length)
         gradients = jax.grad(rnn_loss)(weights, x, 0)
         clip = optax.clip_by_global_norm(max_norm)
         clipped, _ = clip.update(gradients, clip.init(gradients))
@@ -173,7 +177,7 @@ def _over_radii(
     radii: Sequence[float],
     seeds: Sequence[int],
 ) -> Any:
-    """``one(key, radius)`` for all seeds and radii: ``[S, R, ...]``."""
+    """``one(key, spectral_radius)`` for all seeds and radii: ``[S, R, ...]``."""
     by_radius = jax.vmap(one, in_axes=(None, 0))
     return map_in_double(lambda key: by_radius(key, jnp.array(radii)), seed_keys(seeds))
 

@@ -263,9 +263,9 @@ def node_data(arrays: Mapping[str, np.ndarray], name: str) -> NodeData:
         arrays["receivers"],
         features,
         arrays["labels"],
-        train=arrays.get("train_mask"),
-        val=arrays.get("val_mask"),
-        test=arrays.get("test_mask"),
+        train_mask=arrays.get("train_mask"),
+        val_mask=arrays.get("val_mask"),
+        test_mask=arrays.get("test_mask"),
         class_names=names
         if len(names) == num_classes
         else tuple(map(str, range(num_classes))),

@@ -35,9 +35,9 @@ class NodeData:
     class_names: tuple[str, ...]
     features: np.ndarray | sparse.csr_array | None = None  # [N, F] float32
     weights: np.ndarray | None = None  # [E] float32
-    train: np.ndarray | None = None  # [N] bool: the official split, or None
-    val: np.ndarray | None = None
-    test: np.ndarray | None = None
+    train_mask: np.ndarray | None = None  # [N] bool: the official split, or None
+    val_mask: np.ndarray | None = None
+    test_mask: np.ndarray | None = None
     node_names: tuple[str, ...] = ()  # () or N
 
     num_nodes = property(lambda self: len(self.labels))

@@ -11,9 +11,9 @@ from seqgraph_jax.data.records import DataError, GraphData
 class Split(NamedTuple):
     """Nodes to train on, to choose the epoch by, and to test on: ``[N]`` bool each."""
 
-    train: Any
-    val: Any
-    test: Any
+    train_mask: Any
+    val_mask: Any
+    test_mask: Any
 
 
 def random_split(
@@ -31,8 +31,8 @@ def random_split(
     Raises `DataError` if there are too few nodes for all three sets.
 
     >>> split = random_split(np.arange(90) % 3, seed=0, per_class=10)
-    >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum())
-    (30, 20, 40)
+    >>> [int(members.sum()) for members in split]
+    [30, 20, 40]
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(np.flatnonzero(labels >= 0))
@@ -60,8 +60,8 @@ def fold_splits(labels: np.ndarray, num_folds: int, seed: int) -> list[Split]:
     in the number of each class.
 
     >>> [split, *_] = fold_splits(np.array([0, 1] * 10), num_folds=5, seed=0)
-    >>> int(split.train.sum()), int(split.val.sum()), int(split.test.sum())
-    (12, 4, 4)
+    >>> [int(members.sum()) for members in split]
+    [12, 4, 4]
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]  # class after class
@@ -103,7 +103,7 @@ def scaffold_split(scaffolds: np.ndarray) -> Split:
     ``ScaffoldSplitter``.
 
     >>> split = scaffold_split(np.array([0] * 7 + [1, 2, 3]))
-    >>> np.flatnonzero(split.val), np.flatnonzero(split.test)
+    >>> np.flatnonzero(split.val_mask), np.flatnonzero(split.test_mask)
     (array([8]), array([7]))
     """
     num_graphs = len(scaffolds)

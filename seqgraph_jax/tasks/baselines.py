@@ -95,10 +95,10 @@ def fit_logistic(
 
 
 def _linear(data: GraphData, split: Split, x: np.ndarray) -> np.ndarray:
-    """Outputs of the linear model with the penalty that is best for ``split.val``."""
-    deviation = x[split.train].std(0)
-    x = (x - x[split.train].mean(0)) / np.where(deviation > 0, deviation, 1)
-    train, targets = x[split.train], data.targets[split.train]
+    """Outputs of the linear model with the penalty that is best for ``val_mask``."""
+    deviation = x[split.train_mask].std(0)
+    x = (x - x[split.train_mask].mean(0)) / np.where(deviation > 0, deviation, 1)
+    train, targets = x[split.train_mask], data.targets[split.train_mask]
     tried: list[tuple[float, int, np.ndarray]] = []
     for penalty in PENALTIES:
         if data.num_classes:
@@ -106,12 +106,12 @@ def _linear(data: GraphData, split: Split, x: np.ndarray) -> np.ndarray:
         else:
             weights = fit_ridge(train, targets, penalty)
         outputs = x @ weights[:-1] + weights[-1:]
-        tried.append((loss_of(data, outputs, split.val), len(tried), outputs))
+        tried.append((loss_of(data, outputs, split.val_mask), len(tried), outputs))
     return min(tried)[-1]
 
 
 def _constant(data: GraphData, split: Split) -> np.ndarray:
-    targets = data.targets[split.train]
+    targets = data.targets[split.train_mask]
     if data.num_classes:
         counts = np.bincount(targets, minlength=data.num_classes)
         return np.tile(counts / counts.sum(), (data.num_graphs, 1))

@@ -66,9 +66,10 @@ class GraphTask:
 
     Values are learned with the mean 0 and the standard deviation 1 of the training
     graphs; ``rmse``, the root of the mean squared error, is in the values' own unit.
-    The evaluation holds the graphs of ``val`` and ``test``: its ``loss`` is that of
-    ``val``, in nats or, of values, in squared deviations. Tasks of several splits have
-    the same shapes (`make_tasks`), and ``inputs`` and ``targets`` in common.
+    The evaluation holds the graphs of ``val_mask`` and ``test_mask``: its ``loss`` is
+    that of ``val_mask``, in nats or, of values, in squared deviations. Tasks of
+    several splits have the same shapes (`make_tasks`), and ``inputs`` and ``targets``
+    in common.
 
     Raises `ValueError` for a larger batch than there is room for.
     """
@@ -78,8 +79,8 @@ class GraphTask:
     train: Any  # training graphs by size, and zeros at the end
     num_train: Any  # [], how many there are
     held: Any  # [H], graphs of the evaluation
-    val: Any  # [H] bool
-    test: Any  # [H] bool
+    val_mask: Any  # [H] bool
+    test_mask: Any  # [H] bool
     mean: Any  # [], of the training values
     deviation: Any  # []
     num_classes: int = field(metadata={"static": True})  # 0 for values
@@ -101,7 +102,7 @@ class GraphTask:
 
     def evaluation(self, key: jax.Array, size: int) -> Batch:
         graphs = gather_graphs(self.inputs, self.held, self.held_slots)
-        targets = GraphTargets(self.targets[self.held], self.val, self.test)
+        targets = GraphTargets(self.targets[self.held], self.val_mask, self.test_mask)
         return Batch(graphs, targets)
 
     @property
@@ -220,8 +221,8 @@ def make_tasks(
     )
     inputs, targets = index_graph(graph), data.targets
     by_size = np.lexsort((data.n_edge, data.n_node)).astype(np.int32)
-    trains = [by_size[split.train[by_size]] for split in splits]
-    helds = [np.flatnonzero(split.val | split.test) for split in splits]
+    trains = [by_size[split.train_mask[by_size]] for split in splits]
+    helds = [np.flatnonzero(split.val_mask | split.test_mask) for split in splits]
     longest, most = max(map(len, trains)), max(map(len, helds))
     helds = [np.pad(held, (0, most - len(held))).astype(np.int32) for held in helds]
 
@@ -233,7 +234,7 @@ def make_tasks(
     held_slots = most_of([room_for(n_node[h].sum(), n_edge[h].sum()) for h in helds])
     tasks = []
     for split, train, held in zip(splits, trains, helds, strict=True):
-        exists = np.arange(most) < (split.val | split.test).sum()
+        exists = np.arange(most) < (split.val_mask | split.test_mask).sum()
         values = targets[train].astype(np.float32)
         task = GraphTask(
             inputs=inputs,
@@ -241,8 +242,8 @@ def make_tasks(
             train=np.pad(train, (0, longest - len(train))),
             num_train=np.int32(len(train)),
             held=held,
-            val=split.val[held] & exists,
-            test=split.test[held] & exists,
+            val_mask=split.val_mask[held] & exists,
+            test_mask=split.test_mask[held] & exists,
             mean=values.mean(),
             deviation=values.std() or np.float32(1),
             num_classes=data.num_classes,

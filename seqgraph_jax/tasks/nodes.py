@@ -68,8 +68,8 @@ node_metrics = Metrics(
 class NodeTask:
     """What is the class of a node? One graph, some of whose nodes have a known class.
 
-    Every update sees the whole graph and counts the nodes of ``split.train``; the
-    evaluation counts those of ``split.val``, and of ``split.test`` beside them.
+    Every update sees the whole graph and counts the nodes of ``split.train_mask``; the
+    evaluation counts those of ``split.val_mask``, and beside them ``split.test_mask``.
     """
 
     inputs: IndexedGraph
@@ -79,10 +79,10 @@ class NodeTask:
     metrics = node_metrics
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
-        return Batch(self.inputs, NodeTargets(self.labels, self.split.train))
+        return Batch(self.inputs, NodeTargets(self.labels, self.split.train_mask))
 
     def evaluation(self, key: jax.Array, size: int) -> Batch:
-        targets = NodeTargets(self.labels, self.split.val, self.split.test)
+        targets = NodeTargets(self.labels, self.split.val_mask, self.split.test_mask)
         return Batch(self.inputs, targets)
 
     def with_splits(self, splits: Sequence[Split]) -> "list[NodeTask]":
