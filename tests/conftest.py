@@ -3,8 +3,19 @@
 import os
 from pathlib import Path
 
+# Most tests compile programs for longer than they run them. They, and the processes
+# that they start, do without most of the compiler's optimizations; where XLA still has
+# its older code generator, which compiles faster, they use that. To test what users
+# run: JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= python -m pytest
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 import jax
 import pytest
+
+if jax.__version_info__ < (0, 11):
+    quick = "--xla_cpu_use_fusion_emitters=false"
+    quick += " --xla_cpu_parallel_codegen_split_count=1"
+    os.environ.setdefault("XLA_FLAGS", quick)
 
 jax.config.update("jax_num_cpu_devices", 4)  # before JAX computes anything
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -18,19 +29,16 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 collect_ignore = ["golden"]  # needs PyTorch
 
 
-@pytest.fixture(scope="module")
-def quick_compilation():
-    """Most of the compiler's optimizations off, here and in processes started here.
-
-    For tests whose programs compile for longer than they run, such as experiments at
-    smoke size. Those of cells, seeds, training and propagation keep all optimizations.
-    """
+@pytest.fixture
+def optimized():
+    """All optimizations, for tests of the bits that a compiled program gives."""
     name = "jax_disable_most_optimizations"
+    before = os.environ[name.upper()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(name.upper(), "1")
-        jax.config.update(name, True)
-        yield
+        patch.setenv(name.upper(), "0")
         jax.config.update(name, False)
+        yield
+        jax.config.update(name, before not in ("0", "false"))
 
 
 @pytest.fixture

@@ -21,10 +21,8 @@ from seqgraph_jax.training import checkpoints
 
 from .sentences import assert_one_sentence
 
-pytestmark = [
-    pytest.mark.xdist_group("lstm_vs_gru"),  # programs are compiled once
-    pytest.mark.usefixtures("quick_compilation"),
-]
+#: Programs are compiled once.
+pytestmark = pytest.mark.xdist_group("lstm_vs_gru")
 
 ROOT = Path(__file__).parents[1]
 SMOKE = ["--smoke", "--no-compilation-cache"]

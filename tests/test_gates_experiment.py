@@ -13,10 +13,8 @@ from seqgraph_jax.recurrent.networks import SequenceClassifier
 from seqgraph_jax.tasks.binary import baum_sweet
 from seqgraph_jax.text.networks import CharLM
 
-pytestmark = [
-    pytest.mark.xdist_group("gradients"),  # programs are compiled once
-    pytest.mark.usefixtures("quick_compilation"),
-]
+#: Programs are compiled once.
+pytestmark = pytest.mark.xdist_group("gradients")
 SMOKE = ["--smoke", "--no-compilation-cache"]
 
 

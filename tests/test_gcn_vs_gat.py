@@ -12,10 +12,8 @@ from experiments import gcn_vs_gat
 
 from .sentences import assert_one_sentence
 
-pytestmark = [
-    pytest.mark.xdist_group("gcn_vs_gat"),  # programs are compiled once
-    pytest.mark.usefixtures("quick_compilation"),
-]
+#: Programs are compiled once.
+pytestmark = pytest.mark.xdist_group("gcn_vs_gat")
 SMOKE = ["--smoke", "--no-compilation-cache"]
 needs_data = pytest.mark.skipif(
     "SEQGRAPH_DATA" not in os.environ, reason="SEQGRAPH_DATA is not set"

@@ -17,10 +17,8 @@ from seqgraph_jax.training.metrics import ACCURACY, LOSS
 
 from .sentences import assert_one_sentence
 
-pytestmark = [
-    pytest.mark.xdist_group("gradients"),  # programs are compiled once
-    pytest.mark.usefixtures("quick_compilation"),
-]
+#: Programs are compiled once.
+pytestmark = pytest.mark.xdist_group("gradients")
 SMOKE = ["--smoke", "--no-compilation-cache"]
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
 PICTURES = ("flow", "radius", "forget", "delays", "gates", "gates_number", "gates_text")

@@ -23,8 +23,6 @@ from seqgraph_jax.tasks.graphs import answers, filled, make_tasks
 from seqgraph_jax.training import iterate
 from seqgraph_jax.training import loop as training
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def small_graphs(seed=0, num_graphs=23, classes=True, most=9):
     """Random directed graphs; the first has one node and no edge, the second a loop."""

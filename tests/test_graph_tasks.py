@@ -18,8 +18,6 @@ from seqgraph_jax.training.optimizers import optimizer
 from .graph_cases import RECEIVERS, SENDERS, random_graph
 from .test_training import assert_same_bits
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 needs_data = pytest.mark.skipif(
     "SEQGRAPH_DATA" not in os.environ, reason="SEQGRAPH_DATA is not set"
 )

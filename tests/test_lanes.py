@@ -19,6 +19,8 @@ from .test_graph_tasks import MODEL as GCN
 from .test_graph_tasks import TASK as NODES
 from .test_training import CONFIG, MODEL, TASK, assert_same_bits
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 QUICK = replace(CONFIG, updates=6, eval_every=3, threshold=None)
 NODE_CONFIG = replace(QUICK, batch_size=1)
 GAT = sg.NodeClassifier("gat", 4, 3, num_heads=2, dropout_rate=0.3)
@@ -56,7 +58,9 @@ def trained(arm, seeds, devices, width):
     }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param("lstm", marks=pytest.mark.smoke), *list(KINDS)[1:]]
+)
 def test_bits_of_a_seed_do_not_depend_on_devices_lanes_or_neighbours(kind):
     # A loop of one turn taken apart; a program partitioned in another way.
     seeds = [4, 5, 6, 7, 9]

@@ -14,10 +14,8 @@ from seqgraph_jax.reports import messages
 
 from .sentences import assert_one_sentence
 
-pytestmark = [
-    pytest.mark.xdist_group("message_passing"),  # programs are compiled once
-    pytest.mark.usefixtures("quick_compilation"),
-]
+#: Programs are compiled once.
+pytestmark = pytest.mark.xdist_group("message_passing")
 
 SMOKE = ["--smoke", "--no-compilation-cache"]
 

@@ -20,10 +20,8 @@ from seqgraph_jax.tasks.baselines import (
 
 from .sentences import assert_one_sentence
 
-pytestmark = [
-    pytest.mark.xdist_group("molecules"),  # programs are compiled once
-    pytest.mark.usefixtures("quick_compilation"),
-]
+#: Programs are compiled once.
+pytestmark = pytest.mark.xdist_group("molecules")
 SMOKE = ["--smoke", "--no-compilation-cache"]
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
 FILES |= {f"{name}.{kind}" for name in ("results", "curves") for kind in ("png", "svg")}

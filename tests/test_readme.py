@@ -10,8 +10,6 @@ import pytest
 
 from experiments import train_text
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 ROOT = Path(__file__).parents[1]
 RUN = "checkpoints/my-grimm"  # the run that the pages train, then go on with
 TEXT = ("train_text", "sample", "temperature", "export")  # of one model

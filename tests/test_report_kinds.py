@@ -13,8 +13,6 @@ from .test_graph_tasks import MODEL as GCN
 from .test_graph_tasks import TASK as NODES
 from .test_training import CONFIG, MODEL, TASK, Linear, Sum
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 QUICK = replace(CONFIG, updates=4, eval_every=2, threshold=None)
 TEXT = sg.text.text_task(sg.text.Vocabulary("abcd"), "abdcab" * 40, 5)
 VALUES = sg.make_tasks(small_graphs(classes=False), SPLITS[:2], 4)

@@ -25,7 +25,7 @@ import seqgraph_jax as sg
 
 task = sg.tasks.RandomCombinations(size=4)
 model = sg.SequenceClassifier("gru", features=6, num_symbols=4, num_classes=4)
-config = sg.TrainConfig(updates=600, eval_every=5, batch_size=8, eval_size=16)
+config = sg.TrainConfig(updates=600, eval_every=20, batch_size=8, eval_size=16)
 run = sg.train_seeds(
     model, task, config, range(3), directory=sys.argv[1], checkpoint_every=0
 )
@@ -53,7 +53,7 @@ def stopped(folder, number):
     """A study that got a signal after a few checkpoints; the process."""
     there = max(checkpoints.steps(folder), default=0)
     process, deadline = start(folder), time.monotonic() + 120
-    while max(checkpoints.steps(folder), default=0) < there + 20:
+    while max(checkpoints.steps(folder), default=0) < there + 60:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.01)

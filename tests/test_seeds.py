@@ -33,6 +33,7 @@ def test_many_seeds_equal_single_runs():
         chex.assert_trees_all_close(row(run, seed), (metrics, state), atol=1e-5)
 
 
+@pytest.mark.usefixtures("optimized")
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_a_seed_has_the_same_bits_in_any_company(width):
     # Other neighbours, another lane, an idle device or more of them at work.

@@ -11,10 +11,8 @@ from seqgraph_jax.text.evaluation import ENTROPY
 from seqgraph_jax.text.models import load_text_model
 from seqgraph_jax.training import checkpoints
 
-pytestmark = [
-    pytest.mark.xdist_group("text"),  # programs are compiled once
-    pytest.mark.usefixtures("quick_compilation"),
-]
+#: Programs are compiled once.
+pytestmark = pytest.mark.xdist_group("text")
 
 SMOKE = ["--smoke", "--no-compilation-cache"]
 TRAP = "<script>alert('x')</script> & <b>bold</b>\n"
