@@ -11,6 +11,7 @@ import pytest
 
 import seqgraph_jax as sg
 from seqgraph_jax.reports.results import metric_rows
+from seqgraph_jax.training.apply import common_beginnings
 from seqgraph_jax.training.iterate import Arm, abstract_state, iterate_seeds, run_keys
 from seqgraph_jax.training.metrics import records_of
 
@@ -177,6 +178,23 @@ def test_apply_seeds_equals_each_network_alone():
         params = jax.tree.map(lambda leaf, s=s: leaf[s], run.state.params)
         alone = MODEL.apply({"params": params}, inputs)
         chex.assert_trees_all_close(outputs[s], np.asarray(alone), atol=1e-5)
+
+
+@pytest.mark.parametrize(("cell", "causal"), [("lstm", True), ("bigru", False)])
+def test_beginnings_that_sequences_have_in_common_are_read_once(cell, causal, key):
+    # A state that belongs to another sequence; a network that has seen the end first.
+    model = sg.SequenceClassifier(cell, 5, num_symbols=4, num_classes=3)
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 4, (24, 5))
+    tokens[:, :3] = rng.integers(0, 4, (2, 3))[rng.integers(0, 2, 24)]
+    params = jax.vmap(lambda k: model.init(k, tokens[:2])["params"])(
+        jax.random.split(key, 2)
+    )
+    assert common_beginnings(tokens)[0] == 3
+    assert model.causal == causal
+    found = sg.apply_seeds(model, params, tokens, batch_size=7)
+    one_by_one = jax.vmap(lambda p: model.apply({"params": p}, tokens))(params)
+    chex.assert_trees_all_close(found, np.asarray(one_by_one), atol=1e-6)
 
 
 @pytest.mark.parametrize(

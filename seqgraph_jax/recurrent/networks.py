@@ -10,7 +10,7 @@ import jax
 from flax.core import FrozenDict
 
 from seqgraph_jax.recurrent.cells import CELLS
-from seqgraph_jax.recurrent.layers import Bidirectional, Recurrent, Stack
+from seqgraph_jax.recurrent.layers import Bidirectional, Recurrent, Stack, StackCarry
 
 
 def cell_named(name: str) -> tuple[Callable[..., nn.Module], bool]:
@@ -87,7 +87,20 @@ class SequenceClassifier(nn.Module):
     dropout_rate: float = 0.0
     cell_options: Mapping[str, Any] = FrozenDict()
 
-    @nn.compact
+    @property
+    def causal(self) -> bool:
+        """Whether what comes later changes nothing in what was read before."""
+        return not cell_named(self.cell)[1]
+
+    def setup(self) -> None:
+        shape = (self.num_symbols, self.embedding_features)
+        self.embedding = self.param("embedding", nn.initializers.normal(1.0), shape)
+        self.recurrent = Stack(
+            named_layers(self.cell, self.features, self.num_layers, self.cell_options),
+            self.dropout_rate,
+        )
+        self.head = nn.Dense(self.num_classes)
+
     def __call__(
         self,
         tokens: jax.Array,
@@ -95,18 +108,25 @@ class SequenceClassifier(nn.Module):
         *,
         train: bool = False,
     ) -> jax.Array:
-        embedding = self.param(
-            "embedding",
-            nn.initializers.normal(1.0),
-            (self.num_symbols, self.embedding_features),
+        return self.answer(self.read(tokens, lengths=lengths, train=train))
+
+    def read(
+        self,
+        tokens: jax.Array,
+        carry: StackCarry | None = None,
+        lengths: jax.Array | None = None,
+        *,
+        train: bool = False,
+    ) -> StackCarry:
+        """The state after the tokens, which were read from ``carry`` on."""
+        carry, _ = self.recurrent(
+            self.embedding, lengths, carry, tokens=tokens, train=train
         )
-        layers = named_layers(
-            self.cell, self.features, self.num_layers, self.cell_options
-        )
-        carry, _ = Stack(layers, self.dropout_rate, name="recurrent")(
-            embedding, lengths, tokens=tokens, train=train
-        )
-        return nn.Dense(self.num_classes, name="head")(carry.hidden)
+        return carry
+
+    def answer(self, carry: StackCarry) -> jax.Array:
+        """Logits ``[B, num_classes]`` of a state."""
+        return self.head(carry.hidden)
 
 
 class SequenceReader(nn.Module):
