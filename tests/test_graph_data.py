@@ -121,8 +121,8 @@ def test_more_arrays_that_are_no_graph():
     bad = sparse.csr_array(np.array([[0, 0], [0, 0], [1, np.inf]]))
     for arguments, message in (
         ({"features": bad}, "row 2 of features: inf"),
-        ({"train": [True, False]}, "train has 2 rows for 3"),
-        ({"test": [0, 1, 1]}, "test must be 1-D booleans"),
+        ({"train_mask": [True, False]}, "train_mask has 2 rows for 3"),
+        ({"test_mask": [0, 1, 1]}, "test_mask must be 1-D booleans"),
         ({"class_names": ("a",)}, "node 1: label 1 is not in -1 to 0"),
         ({"node_names": ("a",)}, "node_names has 1 rows for 3"),
         ({"num_nodes": 5}, "labels has 3 rows for 5 nodes"),

@@ -71,7 +71,7 @@ def _read_nodes(path: Path) -> tuple[dict[str, int], dict[str, Any]]:
         arrays["labels"], arrays["class_names"] = classes(labels)
     if "split" in header:
         for split in ("train", "val", "test"):
-            arrays[split] = [row["split"] == split for _, row in rows]
+            arrays[f"{split}_mask"] = [row["split"] == split for _, row in rows]
     columns = [column for column in header if column not in ("id", "label", "split")]
     if columns:
         arrays["features"] = [

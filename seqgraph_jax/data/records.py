@@ -111,9 +111,9 @@ def from_arrays(
     *,
     num_nodes: int | None = None,
     undirected: bool = False,
-    train: Any = None,
-    val: Any = None,
-    test: Any = None,
+    train_mask: Any = None,
+    val_mask: Any = None,
+    test_mask: Any = None,
     class_names: Sequence[str] = (),
     node_names: Sequence[str] = (),
     name: str = "graph",
@@ -128,7 +128,8 @@ def from_arrays(
     >>> data.senders.tolist(), data.receivers.tolist(), data.class_names
     ([1, 0, 2, 1], [0, 1, 1, 2], ('0', '1'))
     """
-    given = {"labels": labels, "train": train, "val": val, "test": test}
+    masks = {"train_mask": train_mask, "val_mask": val_mask, "test_mask": test_mask}
+    given = {"labels": labels, **masks}
     rows: dict[str, Any] = {
         key: as_array(key, row, "iu" if key == "labels" else "b")
         for key, row in given.items()
