@@ -29,7 +29,7 @@ class SparseFeatures:
     @classmethod
     def of(cls, matrix: Any) -> "SparseFeatures":
         """From a SciPy sparse matrix or an array; explicit zeros stay entries."""
-        rows = scipy.sparse.csr_array(matrix)
+        rows = scipy.sparse.csr_array(matrix, copy=True)
         rows.sort_indices()
         receivers = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
         entries = index_edges(rows.indices, receivers, rows.shape[1], rows.shape[0])

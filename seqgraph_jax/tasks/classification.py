@@ -46,14 +46,15 @@ classification_metrics = Metrics(judge_classes, (ACCURACY, CROSS_ENTROPY))
 def confusion(truth: Any, said: Any, members: Any, num_classes: int) -> np.ndarray:
     """What members of each true class were said to be: ``[C, C]``, % of a row's sum.
 
-    Shapes: ``truth``, ``said`` and ``members`` (bool, or numbers) ``[N]``. The row of a
-    class without a member is NaN.
+    Shapes: ``truth`` (-1 for none, which does not count), ``said`` and ``members``
+    (bool, or numbers) ``[N]``. The row of a class without a member is NaN.
 
     >>> confusion(np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([0, 1, 2]), 2)
     array([[ 50.,  50.],
            [  0., 100.]])
     """
     counts = np.zeros((num_classes, num_classes))
-    np.add.at(counts, (np.asarray(truth)[members], np.asarray(said)[members]), 1)
+    truth, said = np.asarray(truth)[members], np.asarray(said)[members]
+    np.add.at(counts, (truth[truth >= 0], said[truth >= 0]), 1)
     with np.errstate(invalid="ignore"):
         return 100 * counts / counts.sum(1, keepdims=True)

@@ -54,8 +54,19 @@ class Tested(Protocol):
         """Batches by name."""
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """Knows on the host what its arrays must hold."""
+
+    def check(self) -> None:
+        """Raise `ValueError`, one sentence that says what to do, if they do not."""
+
+
 def check_task(task: Any) -> None:
-    """Raise `ValueError`, saying what to do, if a task is not registered with JAX."""
+    """Raise `ValueError`, saying what to do, for a task that cannot be trained on.
+
+    It is not registered with JAX, or it says itself that something is wrong.
+    """
     for leaf in jax.tree.leaves(task):
         if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float):
             name = type(leaf).__name__
@@ -64,3 +75,5 @@ def check_task(task: Any) -> None:
                 "@jax.tree_util.register_static above a frozen dataclass of plain "
                 "values, or @jax.tree_util.register_dataclass above one with arrays"
             )
+    if isinstance(task, Checked):
+        task.check()
