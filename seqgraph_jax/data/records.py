@@ -111,7 +111,7 @@ def _one_way(senders: np.ndarray, receivers: np.ndarray) -> bool:
     between = senders != receivers
     pairs = np.stack([senders, receivers])[:, between]
     both = np.unique(np.concatenate([pairs, pairs[::-1]], axis=1), axis=1)
-    return 0 < 2 * np.count_nonzero(between) == both.shape[1]
+    return 0 < 2 * int(between.sum()) == both.shape[1]
 
 
 def from_arrays(

@@ -23,7 +23,7 @@ from seqgraph_jax.training.lanes import (
     spread_shapes,
 )
 from seqgraph_jax.training.loop import TrainState, num_params
-from seqgraph_jax.training.metrics import judged_by, records_of
+from seqgraph_jax.training.metrics import counted, judged_by, records_of
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.setup import set_up
 from seqgraph_jax.training.task import Task, check_task
@@ -67,7 +67,9 @@ def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
     """
     tasks = task if isinstance(task, Sequence) else [task] * num_runs
     if len(tasks) != num_runs:
-        raise ValueError(f"{len(tasks)} tasks do not fit {num_runs} seeds")
+        raise ValueError(
+            f"{counted(len(tasks), 'task')} do not fit {counted(num_runs, 'seed')}"
+        )
     structure: Any = jax.tree.structure(tasks[0])
     for one in tasks if isinstance(task, Sequence) else tasks[:1]:
         check_task(one)
@@ -82,10 +84,14 @@ def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
 def _shared_and_own(trees: Sequence[Any]) -> tuple[list[Any], list[Any], Any]:
     """Leaves that are one array in all trees, the others stacked, and how they join.
 
+    Empty ones hold nothing that could differ, and no device would take a part of them.
     Returns ``shared``, ``own [S, ...]``, and ``join(shared, own of a seed) -> tree``.
     """
     columns = list(zip(*(jax.tree.leaves(tree) for tree in trees), strict=True))
-    is_shared = [all(leaf is column[0] for leaf in column) for column in columns]
+    is_shared = [
+        all(leaf is column[0] or np.size(leaf) == 0 for leaf in column)
+        for column in columns
+    ]
     structure = jax.tree.structure(trees[0])
     shared = [c[0] for c, same in zip(columns, is_shared, strict=True) if same]
     own = [
