@@ -81,6 +81,7 @@ class NodeTask:
     split: Split
 
     metrics = node_metrics
+    one_batch = True
 
     def check(self) -> None:
         check_split(self.split, self.labels)

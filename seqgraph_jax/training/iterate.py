@@ -26,7 +26,7 @@ from seqgraph_jax.training.loop import TrainState, num_params
 from seqgraph_jax.training.metrics import counted, judged_by, records_of
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.setup import set_up
-from seqgraph_jax.training.task import Task, check_task
+from seqgraph_jax.training.task import Task, check_batch, check_key, check_task
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -158,6 +158,7 @@ def fresh_run(
     seeds = check_seeds(seeds)
     num_runs = len(seeds) * (len(parts.values) if parts else 1)
     first = tasks_of(arm.task, num_runs)[0]
+    check_key(first, arm.config.batch_size)
     metric = judged_by(first, arm.config.metric)
     records = records_of(first)
     trained = [record.of_training() for record in records.values()]
@@ -202,6 +203,10 @@ def prepare(
         data = [(one, loop.eval_batch(one, config)) for one in task]
     else:
         data = [(task, _eval_batch(task, config))] * num_runs
+    one = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), like.params
+    )
+    check_batch(model, data[0][0], one, data[0][1])
     shared, own, join = _shared_and_own(data)
 
     def init_one(shared: Any, lane: Any) -> TrainState:
