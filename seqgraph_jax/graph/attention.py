@@ -99,7 +99,7 @@ class GraphAttention(nn.Module):
         adjacency = edges_of(graph, adjacency)
         weights, edges, _ = split_edges(graph, adjacency)
         if edges is None and not isinstance(graph.edges, jax.core.Tracer | None):
-            lowest = np.min(graph.edges, initial=0)
+            lowest = np.asarray(graph.edges).min(initial=0)
             if lowest < 0:
                 raise ValueError(
                     "attention counts an edge as often as its weight says: weights "

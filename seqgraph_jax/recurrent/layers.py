@@ -66,7 +66,8 @@ def _check_tokens(tokens: Any, num_rows: int) -> None:
     """Raise `ValueError` for tokens without a row, where tokens are known."""
     if isinstance(tokens, jax.core.Tracer) or not np.size(tokens):
         return
-    low, high = int(np.min(tokens)), int(np.max(tokens))
+    known = np.asarray(tokens)
+    low, high = int(known.min()), int(known.max())
     if low < 0 or high >= num_rows:
         wrong = low if low < 0 else high
         raise ValueError(
