@@ -161,6 +161,18 @@ def test_sets_that_are_empty_or_overlap_are_refused_before_training(change, mess
         sg.train_seeds(MODEL, task, CONFIG, [0, 1])
 
 
+def test_attention_is_not_trained_on_weights_below_0():
+    # Parameters are drawn on a graph of zeros, and under jit no weight is known.
+    graph = random_graph(edges="weights")
+    graph.edges[7] = -2
+    masks = np.arange(8) % 3 == np.arange(3)[:, None]
+    task = sg.NodeTask(
+        sg.node_inputs(graph, graph.nodes), np.arange(8) % 2, sg.Split(*masks)
+    )
+    with pytest.raises(ValueError, match=r"weights must be 0 or more, not -2"):
+        sg.train_seeds(sg.NodeClassifier("gatv2", 2, 2), task, CONFIG, [0, 1])
+
+
 @pytest.mark.parametrize("width", [1, pytest.param(2, marks=pytest.mark.smoke)])
 def test_a_task_for_each_seed_equals_runs_of_one(width):
     # A seed that gets its neighbour's split, in training or in the evaluation.
