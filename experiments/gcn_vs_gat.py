@@ -11,7 +11,8 @@ paper and the class of 20 of each subject names the subjects of the rest. Every 
 has the settings of its paper. A seed's network is the one of the evaluation with the
 best validation accuracy, of equals the one with the lowest validation loss; the test
 nodes judge that one. An MLP, which sees no edges, is the baseline. ``--dataset PATH``
-takes a folder with edges.csv and nodes.csv.
+takes a folder with edges.csv (columns source, target and perhaps weight) and nodes.csv
+(id, and perhaps label and split; all other columns are features).
 """
 
 import sys
@@ -29,6 +30,7 @@ from seqgraph_jax.training.metrics import Metric, number
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative, Positive, Share
 
 Model = Literal["gcn", "gat", "gatv2", "gin", "mlp"]
+Features = Literal["auto", "own", "raw", "rows", "standard", "identity", "degree"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Config:
 
     dataset: str = "cora"  # cora, citeseer, karate, lastfm_asia, or a path
     models: tuple[Model, ...] = ("gcn", "gat", "mlp")  # one or more
-    features: Literal["auto", "own", "identity", "degree"] = "auto"  # own, if any
+    undirected: bool = False  # add the reverse of each edge that is not there
+    features: Features = "auto"  # own if any; own are rows of counts, else standard
     random_splits: bool = False  # a new split for every seed
     per_class: Count = 20  # nodes of a class to train on, in a random split
     num_val: Count = 500  # nodes to choose the epoch by, in a random split
@@ -97,6 +100,14 @@ PUBLISHED: dict[str, dict[str, tuple[str, float, float | None]]] = {
         "mlp": ("Kipf and Welling 2017", 46.5, None),
     },
 }
+#: What a reader must know of the features that went in.
+SCALES = {
+    "raw": "as they stand in the data",
+    "rows": "each node's divided by their sum",
+    "standard": "each column less its mean and divided by its standard deviation over ",
+    "identity": "one of its own for each node",
+    "degree": "the number of edges that come in, one-hot",
+}
 BEST = Metric("best_update", "best epoch")
 CAPTION = (
     "Each seed's network is that of its best evaluation, of equals the one with the "
@@ -117,9 +128,13 @@ def build_task(config: Config, data: Any, seeds: tuple[int, ...]) -> Any:
         if data.train_mask is None
         else sg.Split(data.train_mask, data.val_mask, data.test_mask)
     )
-    features = sg.data.node_features(data, config.features)
+    first = split(0) if own is None or config.random_splits else own
+    sg.data.check_split(first, data.labels)
+    # Seeds with splits of their own have one graph: its features are those of all.
+    of = None if config.random_splits else first.train_mask
+    features = sg.data.node_features(data, config.features, of)
     inputs = sg.node_inputs(data.graph(), features)
-    task = sg.NodeTask(inputs, data.labels, own or split(0))
+    task = sg.NodeTask(inputs, data.labels, first)
     return task.with_splits([split(s) for s in seeds]) if config.random_splits else task
 
 
@@ -161,7 +176,7 @@ def build_arm(config: Config, name: str, task: Any, num_classes: int) -> Any:
 def build(config: Config, seeds: tuple[int, ...]) -> Study:
     if not config.models or len(set(config.models)) < len(config.models):
         raise ValueError("--models takes one or more different models")
-    data = sg.datasets.load_nodes(config.dataset)
+    data = sg.datasets.load_nodes(config.dataset, undirected=config.undirected)
     task = build_task(config, data, seeds)
     arms = {
         name: build_arm(config, name, task, data.num_classes) for name in config.models
@@ -207,13 +222,33 @@ def report(config: Config, data: Any, arms: Any, trained: Trained) -> Report:
         sg.Section("Comparisons", tables.comparison_table(comparisons)),
         sg.Section("Every seed", tables.seed_table(runs, trained.seeds, shown)),
     ]
-    notes = []
+    return Report(runs, verdicts, sections, comparisons, notes_on(config, data))
+
+
+def notes_on(config: Config, data: Any) -> list[str]:
+    """What a reader must know of the data and of the splits."""
+    kind = sg.data.features_kind(data, config.features)
+    over = "all nodes" if config.random_splits else "the training nodes"
+    notes = [f"Features: {SCALES[kind]}{over if kind == 'standard' else ''}."]
+    if data.one_way:
+        notes.append(
+            "No edge has its opposite, so the graph is taken as directed: a node hears "
+            "the sources of its edges alone. --undirected adds the opposites."
+        )
     if config.random_splits:
         notes.append(
             "Every seed has a split of its own, so the spread over seeds holds that of "
             "the splits, and published numbers for one split are not beside it."
         )
-    return Report(runs, verdicts, sections, comparisons, notes)
+    elif data.train_mask is not None:
+        masks = (data.train_mask, data.val_mask, data.test_mask)
+        without = [int((mask & (data.labels < 0)).sum()) for mask in masks]
+        if any(without):
+            notes.append(
+                "Nodes without a label count nowhere: left out are "
+                "{} for training, {} for validation, {} for the test.".format(*without)
+            )
+    return notes
 
 
 def result_table(

@@ -110,6 +110,10 @@ ONE_SPLIT = (
     "All seeds have one split, which no chance draws: they differ in initial "
     "parameters and batches alone, and the baselines not at all."
 )
+ONE_WAY = (
+    "No edge has its opposite, so edges are taken as directed: a node hears the first "
+    "nodes of its edges alone."
+)
 NEW_SPLITS = (
     "All seeds share the same {:,} molecules, split anew: intervals and tests say what "
     "another split would give, not what other molecules would."
@@ -223,8 +227,9 @@ def report(data: Any, kind: str, splits: list, tasks: list, trained: Trained) ->
         sg.Section("Every seed", sg.reports.seed_table(arms, trained.seeds, [test])),
     ]
     note = ONE_SPLIT if kind == "scaffold" else NEW_SPLITS.format(data.num_graphs)
+    notes = [note, *([ONE_WAY] if data.one_way else [])]
     verdicts = [pair.verdict for pair in compared.pairs]
-    return Report(arms, verdicts, sections, [compared], [note])
+    return Report(arms, verdicts, sections, [compared], notes)
 
 
 def said_of_tests(

@@ -21,7 +21,8 @@ from scipy import sparse
 
 from seqgraph_jax.data import archives, datasets, planetoid
 from seqgraph_jax.data import molecules as molecule_data
-from seqgraph_jax.data.records import DataError, from_arrays
+from seqgraph_jax.data.checks import DataError
+from seqgraph_jax.data.records import from_arrays
 from tests.test_graph_data import same, write
 
 DATA = os.environ.get("SEQGRAPH_DATA")
@@ -254,12 +255,39 @@ def test_tu_regression_without_labels(tmp_path):
     assert data.feature_names == ("constant",)
 
 
+@pytest.mark.parametrize("empty", ["", "\n"])
+def test_a_tu_folder_without_any_edge(tmp_path, empty):
+    data = datasets.load(tu_files(tmp_path / "tu", A=empty, edge_labels=None))
+    assert data.n_edge.tolist() == [0, 0, 0]
+    assert (data.senders.dtype, data.one_way) == (np.int32, False)
+
+
+def test_undirected_adds_the_opposites_to_any_one_graph(tmp_path):
+    write(tmp_path / "edges.csv", [["source", "target"], ["a", "b"], ["c", "a"]])
+    assert datasets.load(tmp_path).one_way
+    data = datasets.load(tmp_path, undirected=True)
+    pairs = list(zip(data.senders.tolist(), data.receivers.tolist(), strict=True))
+    assert pairs == [(1, 0), (2, 0), (0, 1), (0, 2)]
+    assert same(datasets.load("karate", undirected=True), datasets.load("karate"))
+    tu_files(tmp_path / "tu")
+    with pytest.raises(DataError, match="many graphs: undirected is for one alone"):
+        datasets.load(tmp_path / "tu", undirected=True)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"A": "1, 3\n3, 9\n"}, "SET_A.txt, line 2: node 9 is not in 1 to 6"),
         ({"A": "1, 3\n0, 3\n"}, "SET_A.txt, line 2: node 0"),
-        ({"A": "1, 3\n", "edge_labels": None}, "edge 0 joins two graphs"),
+        (
+            {"A": "1, 2\n\n1, 3\n"},
+            "SET_A.txt, line 3: the edge 1, 3 joins the graphs 2 and 1",
+        ),
+        (
+            {"A": "1, 2\n2, 1\n\n1, 2\n"},
+            "line 4: the edge 1, 2 stands in line 1 already",
+        ),
+        ({"A": "1, 2\n\n1, 7\n"}, "SET_A.txt, line 3: node 7 is not in 1 to 6"),
         ({"A": "1, 3\n\n3, x\n"}, "SET_A.txt, line 3: '3, x'"),
         ({"A": "1, 3\n3\n"}, "SET_A.txt, line 2: '3' has not 2 columns"),
         ({"A": "1, 3, 1\n"}, "SET_A.txt has 3 columns instead of 2"),
@@ -267,7 +295,14 @@ def test_tu_regression_without_labels(tmp_path):
         ({"node_labels": "1\n2\n"}, "2 lines of node_labels for 6 nodes"),
         ({"graph_labels": None}, "SET_graph_labels.txt is missing"),
         ({"graph_indicator": None}, "SET_graph_indicator.txt is missing"),
-        ({"node_attributes": "nan\n" * 6}, "row 0 of nodes: nan"),
+        (
+            {"node_attributes": "1\n\n2\nnan\n4\n5\n6\n"},
+            "SET_node_attributes.txt, line 4: nan",
+        ),
+        (
+            {"edge_attributes": "1, inf\n" * 5},
+            "SET_edge_attributes.txt, line 1: inf is",
+        ),
     ],
 )
 def test_tu_folders_that_do_not_fit(tmp_path, changes, message):

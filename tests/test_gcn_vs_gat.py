@@ -90,6 +90,51 @@ def write_graph(folder, split=True):
                     writer.writerow([f"n{i}", f"n{j}", round(rng.uniform(0.5, 2), 3)])
 
 
+def rewrite(path, change):
+    """Change the rows of a table, dictionaries by column."""
+    with open(path, newline="") as file:
+        rows = [change(i, row) for i, row in enumerate(csv.DictReader(file))]
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_set_without_a_labelled_node_is_one_sentence(tmp_path, capsys):
+    # Numbers of an empty set are NaN, and every seed was said to have diverged.
+    (tmp_path / "mine").mkdir()
+    write_graph(tmp_path / "mine")
+    rewrite(
+        tmp_path / "mine" / "nodes.csv",
+        lambda i, row: row | {"label": "" if i % 3 == 1 else row["label"]},
+    )
+    out = tmp_path / "run"
+    assert run(*SMOKE, "--dataset", tmp_path / "mine", "--out", out) == 2
+    assert_one_sentence(capsys, "no node with a label is in val_mask")
+    assert not out.exists()
+
+
+def test_notes_say_what_was_made_of_the_data(tmp_path):
+    write_graph(tmp_path)
+    rewrite(
+        tmp_path / "nodes.csv",
+        lambda i, row: row | {"label": "" if i in (0, 3, 5) else row["label"]},
+    )
+    edges = [f"n{i},n{i + 1}\n" for i in range(29)]
+    (tmp_path / "edges.csv").write_text("source,target\n" + "".join(edges))
+    load = sg.datasets.load_nodes
+    scale, way, labels = gcn_vs_gat.notes_on(gcn_vs_gat.Config(), load(tmp_path))
+    assert "divided by its standard deviation over the training nodes" in scale
+    assert "--undirected adds the opposites" in way
+    assert "2 for training, 0 for validation, 1 for the test" in labels
+    both = load(tmp_path, undirected=True)
+    assert (both.num_edges, both.one_way) == (58, False)
+    config = gcn_vs_gat.Config(features="rows", random_splits=True)
+    scale, split = gcn_vs_gat.notes_on(config, both)
+    assert "divided by their sum" in scale
+    assert "a split of its own" in split
+
+
 @pytest.mark.parametrize("split", [True, False])
 def test_a_graph_of_ones_own(tmp_path, split):
     folder = tmp_path / "mine"
@@ -130,7 +175,7 @@ def test_an_error_in_a_file_names_its_line(tmp_path, capsys):
         (["--metric", "accuracy"], "Expected one of ('val_accuracy', 'loss')"),
         (
             ["--features", "words"],
-            "Expected one of ('auto', 'own', 'identity', 'degree')",
+            "Expected one of ('auto', 'own', 'raw', 'rows'",
         ),
         (["--features", "own"], "karate has no features"),
         (["--updates", "0"], "--updates must be 1 or more, not 0"),

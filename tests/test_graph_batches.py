@@ -51,6 +51,31 @@ DATA = small_graphs()
 SPLITS = [shuffled_split(DATA.num_graphs, seed) for seed in range(3)]
 
 
+def test_a_batch_of_one_graph_is_a_batch():
+    # Parameters were drawn for a batch of two, which the task has no room for.
+    [task] = make_tasks(DATA, SPLITS[:1], batch_size=1)
+    arm = iterate.Arm(
+        sg.GraphClassifier("gin", 4, 2), task, sg.TrainConfig(batch_size=1)
+    )
+    assert iterate.abstract_state(arm, 3).step.shape == (3,)
+
+
+def test_arrays_without_entries_are_shared_by_all_runs():
+    # Graphs without any edge: no device takes its part of nothing.
+    tasks = [
+        {"a": np.arange(2), "b": np.zeros((0, 3)), "c": np.ones(s)} for s in (1, 1)
+    ]
+    shared, own, join = iterate._shared_and_own(tasks)
+    assert ([leaf.shape for leaf in shared], len(own)) == ([(0, 3)], 2)
+    chex.assert_trees_all_equal(join(shared, [leaf[1] for leaf in own]), tasks[1])
+
+
+def test_a_split_with_an_empty_set_is_refused():
+    empty = SPLITS[0]._replace(val_mask=np.zeros(DATA.num_graphs, bool))
+    with pytest.raises(ValueError, match="no graph is in val_mask"):
+        make_tasks(DATA, [SPLITS[1], empty])
+
+
 @pytest.mark.parametrize(
     ("num_graphs", "batch_size"), [(10, 4), (7, 7), (3, 8), (9, 1)]
 )

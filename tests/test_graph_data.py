@@ -11,7 +11,9 @@ from scipy import sparse
 
 from seqgraph_jax.data import datasets
 from seqgraph_jax.data.arrays import flat_graphs
-from seqgraph_jax.data.records import DataError, GraphData, NodeData, from_arrays
+from seqgraph_jax.data.checks import DataError
+from seqgraph_jax.data.features import features_kind, node_features
+from seqgraph_jax.data.records import GraphData, NodeData, from_arrays
 
 
 def same(a, b):
@@ -33,7 +35,7 @@ def random_graph(seed, nodes=12, share=0.2):
     rng = np.random.default_rng(seed)
     senders, receivers = np.nonzero(rng.random((nodes, nodes)) < share)
     order = rng.permutation(len(senders))
-    weights = rng.normal(size=len(senders)).astype(np.float32)
+    weights = rng.exponential(size=len(senders)).astype(np.float32)
     return senders[order], receivers[order], weights
 
 
@@ -121,14 +123,81 @@ def test_more_arrays_that_are_no_graph():
     bad = sparse.csr_array(np.array([[0, 0], [0, 0], [1, np.inf]]))
     for arguments, message in (
         ({"features": bad}, "row 2 of features: inf"),
-        ({"train": [True, False]}, "train has 2 rows for 3"),
-        ({"test": [0, 1, 1]}, "test must be 1-D booleans"),
+        ({"train_mask": [True, False]}, "train_mask has 2 rows for 3"),
+        ({"test_mask": [0, 1, 1]}, "test_mask must be 1-D booleans"),
         ({"class_names": ("a",)}, "node 1: label 1 is not in -1 to 0"),
         ({"node_names": ("a",)}, "node_names has 1 rows for 3"),
         ({"num_nodes": 5}, "labels has 3 rows for 5 nodes"),
+        ({"train_mask": [True, False, True]}, "there is no val_mask: the three masks"),
+        ({"weights": [-0.5]}, "edge 0: the weight -0.5 is below 0"),
     ):
         with pytest.raises(DataError, match=message):
             from_arrays([0], [1], labels=[0, 1, 0], **arguments)
+
+
+@pytest.mark.parametrize("largest", [2500, 10**12])
+def test_numbers_of_nodes_that_do_not_run_from_0(largest):
+    # Memory for a node at every number up to the largest: terabytes.
+    with pytest.raises(DataError, match=f"largest node in an edge is {largest}, and"):
+        from_arrays([7, largest], [largest, 7])
+    assert from_arrays([7, 2500], [2500, 7], num_nodes=2600).num_nodes == 2600
+    assert from_arrays([0], [900]).num_nodes == 901
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "codes"),
+    [
+        ([2, np.nan, 1, np.float32("nan")], ("1", "2"), [1, -1, 0, -1]),
+        (["nan", None, "b", float("nan")], ("b", "nan"), [1, -1, 0, -1]),
+        ([True, np.datetime64("NaT"), False, True], ("False", "True"), [1, -1, 0, 1]),
+    ],
+)
+def test_a_label_that_is_not_there_is_no_class(labels, names, codes):
+    # As pandas leaves it; a word of the user's stays a class.
+    graph = networkx.path_graph(4)
+    networkx.set_node_attributes(graph, dict(enumerate(labels)), "kind")
+    data = datasets.from_networkx(graph, "kind")
+    assert (data.class_names, data.labels.tolist()) == (names, codes)
+
+
+def test_features_are_put_on_the_scale_that_fits_them():
+    # A column of ages divided by its sum: 1 for every node.
+    rng = np.random.default_rng(7)
+    words = rng.integers(1, 4, (6, 9)) * (rng.random((6, 9)) < 0.4)
+    ages = rng.uniform(20, 70, (6, 3))
+    ages[:, 1] = 7.3
+    train = np.arange(6) < 4
+    given = {"words": words, "sparse": sparse.csr_array(words), "ages": ages}
+    data = {k: from_arrays([0], [5], features) for k, features in given.items()}
+    kinds = {name: features_kind(one, "own") for name, one in data.items()}
+    assert kinds == {"words": "rows", "sparse": "rows", "ages": "standard"}
+    for counts in (words[:, :1], words + 1, words - 1, words / 2):
+        assert features_kind(from_arrays([0], [5], counts)) == "standard"
+    assert features_kind(from_arrays([0], [5])) == "identity"
+    sums = np.maximum(words.sum(1, keepdims=True), 1)
+    for name in ("words", "sparse"):
+        found = node_features(data[name]).toarray()
+        np.testing.assert_allclose(found, words / sums, atol=1e-6)
+        found = node_features(data[name], "raw")
+        assert (found != data[name].features).sum() == 0
+    deviations = ages[:4].std(0)
+    deviations[1] = 1
+    np.testing.assert_allclose(
+        node_features(data["ages"], "auto", train),
+        (ages - ages[:4].mean(0)) / deviations,
+        atol=1e-4,
+    )
+    found = node_features(data["sparse"], "standard")
+    np.testing.assert_allclose(found.mean(0), 0, atol=1e-6)
+    with pytest.raises(DataError, match="has no features: choose identity or degree"):
+        node_features(from_arrays([0], [5]), "rows")
+
+
+def test_whether_edges_run_one_way():
+    assert from_arrays([0, 1, 2, 2], [1, 2, 0, 2]).one_way  # a loop is no opposite
+    assert not from_arrays([0, 1, 2], [1, 0, 1]).one_way
+    assert not from_arrays([1], [1]).one_way
+    assert flat_graphs("one way", **many() | {"edges": None}).one_way is False
 
 
 def test_networkx_directed_with_names_weights_and_features():
@@ -137,7 +206,7 @@ def test_networkx_directed_with_names_weights_and_features():
     names = {node: f"n{8 - node}" if node % 2 else (node, "x") for node in graph}
     graph = networkx.relabel_nodes(graph, names)
     for _, _, row in graph.edges.data():
-        row["w"] = float(rng.normal())
+        row["w"] = rng.exponential()
     for i, (_, row) in enumerate(graph.nodes.data()):
         row |= {"kind": ["b", "a"][i % 2], "x": i, "y": rng.random()}
     del graph.nodes["n1"]["kind"]
@@ -245,6 +314,14 @@ def test_without_a_table_of_nodes_the_ids_are_sorted_as_numbers(tmp_path):
         ("source,target\n", "id,split\na,dev\n", "line 2: the split 'dev' is not"),
         ("source,target\n", "name\na\n", "line 1: column 'id' is missing"),
         ("source,target\n", "id\n", "at least one node"),
+        (
+            "source,target,weight\na,b,-1\n",
+            None,
+            "weight must be .* 0 or more, not '-1'",
+        ),
+        (",source,target\n0,a,b\n", None, "column '' has no name, as pandas"),
+        ("source,target\n", ",id,x\n0,a,1\n", "nodes.csv, line 1: column '' has no"),
+        ("source,target\n", "id,Unnamed: 0\na,1\n", "column 'Unnamed: 0' has no name"),
     ],
 )
 def test_tables_that_are_no_graph(tmp_path, edges, nodes, message):

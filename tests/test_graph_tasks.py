@@ -42,7 +42,7 @@ def small_task(seed=0):
     senders, receivers = rng.integers(0, N, (2, 90)).astype(np.int32)
     graph = random_graph(num_nodes=N, senders=senders, receivers=receivers)
     features = np.eye(3)[labels] + 0.8 * rng.normal(size=(N, 3))
-    inputs = sg.node_inputs(graph, features, normalize=False)
+    inputs = sg.node_inputs(graph, features)
     return sg.NodeTask(inputs, labels, sg.random_split(labels, 0, 4, 10, 10))
 
 
@@ -93,18 +93,82 @@ def test_random_splits(per_class):
     chex.assert_trees_all_equal(one, sg.random_split(labels, 1, per_class, 50, 100))
 
 
-def test_inputs_are_normalised_and_sparse_where_the_features_are():
+def test_inputs_are_sparse_where_the_features_are_and_the_callers_stay():
     graph = random_graph()
-    dense = sg.node_inputs(graph, graph.nodes).graph.nodes
-    np.testing.assert_allclose(np.abs(dense).sum(1), 1, atol=1e-6)
     matrix = scipy.sparse.eye_array(8) * 3
     nodes = sg.node_inputs(graph, scipy.sparse.hstack([matrix] * 2)).graph.nodes
     assert isinstance(nodes, np.ndarray)  # an eighth of it is not zero
-    nodes = sg.node_inputs(random_graph(num_nodes=20), scipy.sparse.eye_array(20) * 3)
-    assert isinstance(nodes.graph.nodes, sg.SparseFeatures)
-    np.testing.assert_array_equal(nodes.graph.nodes.values, np.ones(20))
+    np.testing.assert_array_equal(nodes, 3 * np.tile(np.eye(8), 2))
+    # Zeros that are stored, and columns out of order, in the caller's own arrays.
+    pattern = np.repeat([3.0, 0.0], 8), np.r_[7:-1:-1, 8:16], np.arange(0, 17, 2)
+    data, indices, indptr = (p.copy() for p in pattern)
+    data = data.astype(np.float32)
+    given = scipy.sparse.csr_array((data, indices, indptr), shape=(8, 80))
+    nodes = sg.node_inputs(graph, given).graph.nodes
+    assert isinstance(nodes, sg.SparseFeatures)
+    np.testing.assert_array_equal(nodes.values, np.full(8, 3))
+    sg.SparseFeatures.of(given)
+    for array, before in zip((given.data, given.indices), pattern, strict=False):
+        np.testing.assert_array_equal(array, before)
     empty = sg.node_inputs(graph, np.zeros((8, 5))).graph.nodes
     chex.assert_tree_all_finite(empty.values)
+
+
+@pytest.mark.parametrize("features", [np.arange(8.0), np.ones((7, 2)), np.float32(1)])
+def test_features_of_another_shape_are_refused(features):
+    # Eight nodes with one feature each, taken as one row of eight.
+    with pytest.raises(ValueError, match=r"\[N, F\], a row for each of 8 nodes"):
+        sg.node_inputs(random_graph(), features)
+
+
+def test_a_node_without_a_label_counts_in_no_set():
+    # It was counted as one of class 0: that all are of class 0 was right of it.
+    rng = np.random.default_rng(1)
+    labels = np.array([0, 1, -1, -1, 0, 2, -1, 1])
+    masks = np.arange(8) % 3 == np.arange(3)[:, None]
+    logits = jnp.asarray(rng.normal(size=(8, 3)), jnp.float32)
+    known = masks & (labels >= 0)
+    given = node_metrics(logits, NodeTargets(jnp.asarray(labels), *masks[1:]))
+    chex.assert_trees_all_close(
+        given, node_metrics(logits, NodeTargets(jnp.asarray(labels), *known[1:]))
+    )
+    right = np.asarray(logits.argmax(-1)) == labels
+    for name, mask in (("val_accuracy", known[1]), ("test_accuracy", known[2])):
+        np.testing.assert_allclose(given[name], right[mask].mean(), atol=1e-6)
+    trained = node_metrics(logits, NodeTargets(jnp.asarray(labels), masks[0]))
+    np.testing.assert_allclose(trained["accuracy"], right[known[0]].mean(), atol=1e-6)
+    said = sg.tasks.confusion(labels, np.asarray(logits.argmax(-1)), masks[2], 3)
+    np.testing.assert_allclose(said[2].sum(), 100)
+    assert np.isnan(said[:2]).all()  # both have no member with a label
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"val_mask": np.zeros(N, bool)}, "no node with a label is in val_mask"),
+        ({"test_mask": None}, "no node with a label is in test_mask"),
+        ({"train_mask": np.arange(N) == 3}, "no node with a label is in train_mask"),
+        ({"test_mask": np.arange(N) < N}, "is in [a-z]+_mask and in test_mask: put it"),
+    ],
+)
+def test_sets_that_are_empty_or_overlap_are_refused_before_training(change, message):
+    # Every number is NaN then, and all seeds are said to have diverged.
+    labels = np.where(np.arange(N) == 3, -1, TASK.labels)
+    task = replace(TASK, labels=labels, split=TASK.split._replace(**change))
+    with pytest.raises(ValueError, match=message):
+        sg.train_seeds(MODEL, task, CONFIG, [0, 1])
+
+
+def test_attention_is_not_trained_on_weights_below_0():
+    # Parameters are drawn on a graph of zeros, and under jit no weight is known.
+    graph = random_graph(edges="weights")
+    graph.edges[7] = -2
+    masks = np.arange(8) % 3 == np.arange(3)[:, None]
+    task = sg.NodeTask(
+        sg.node_inputs(graph, graph.nodes), np.arange(8) % 2, sg.Split(*masks)
+    )
+    with pytest.raises(ValueError, match=r"weights must be 0 or more, not -2"):
+        sg.train_seeds(sg.NodeClassifier("gatv2", 2, 2), task, CONFIG, [0, 1])
 
 
 @pytest.mark.parametrize("width", [1, pytest.param(2, marks=pytest.mark.smoke)])
@@ -237,7 +301,7 @@ def test_a_gcn_learns_cora():
     # Three seeds far from chance and from an MLP: the graph, its features, its split.
     data = sg.datasets.load("cora")
     task = sg.NodeTask(
-        sg.node_inputs(data.graph(), data.features),
+        sg.node_inputs(data.graph(), sg.data.node_features(data)),
         data.labels,
         sg.Split(data.train_mask, data.val_mask, data.test_mask),
     )

@@ -408,6 +408,45 @@ def test_what_is_not_possible_is_said(make, message, key):
         make().init(key, random_graph())
 
 
+def test_nodes_without_a_feature_axis_are_refused(layer, key):
+    # N nodes taken as one row of N features.
+    graph = random_graph()._replace(nodes=np.arange(8.0))
+    with pytest.raises(ValueError, match=r"are \[N, F\], not \[8\]: one feature each"):
+        layer.init(key, graph)
+
+
+def test_an_edge_of_weight_0_takes_no_part_in_attention():
+    # Its logit in the maximum: exp overflows, or every other weight becomes 0.
+    graph = random_graph(edges="weights")
+    edges = plain_edges(graph.senders, graph.receivers, N)
+    rng = np.random.default_rng(3)
+    logits, own = rng.normal(size=(10, A)), rng.normal(size=(N, A))
+    gone = np.array([0, 4, 8])
+    weights, logits[gone] = graph.edges.copy(), 1000
+    weights[gone] = 0
+    left = np.setdiff1d(np.arange(10), gone)
+    fewer = plain_edges(graph.senders[left], graph.receivers[left], N)
+
+    def of(edges, weights, logits, own=own):
+        return edge_softmax(edges, jnp.asarray(weights), jnp.asarray(logits), own)
+
+    found = of(edges, weights, logits)
+    expected = of(fewer, weights[left], logits[left])
+    np.testing.assert_allclose(found[0][left], expected[0], atol=1e-6)
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+    assert not np.any(found[0][gone])
+    slopes = jax.grad(lambda x: of(edges, weights, x)[1][0].sum())(logits)
+    assert np.isfinite(slopes).all()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_attention_refuses_weights_below_0(version, key):
+    graph = random_graph(edges="weights")
+    graph.edges[4] = -0.25
+    with pytest.raises(ValueError, match=r"weights must be 0 or more, not -0\.25"):
+        sg.GraphAttention(H, version=version).init(key, graph)
+
+
 def lambda_network(network):
     """A network that takes a graph as layers do."""
 

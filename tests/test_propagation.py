@@ -81,6 +81,32 @@ def test_gradients_equal_those_of_the_plain_way(edges, key, heads):
     np.testing.assert_allclose(slow[1], expected[1], atol=1e-5)
 
 
+def test_gradients_of_gradients_equal_those_of_a_scatter(edges, key):
+    # The kernel of a sum has no derivative; turned edges in the wrong order.
+    keys = jax.random.split(key, 3)
+    weights = jax.random.normal(keys[0], (E,))
+    x, direction = jax.random.normal(keys[1], (2, NUM_SENDERS, F))
+    ends = edges.senders, edges.receivers
+
+    def by_scatter(weights, x):
+        values = weights[:, None] * x[ends[0]] + jnp.sin(x[ends[0]])
+        return (jax.ops.segment_sum(values, ends[1], NUM_RECEIVERS) ** 3).sum()
+
+    def ours(weights, x):
+        y = propagation.propagate(edges, weights, x)
+        sine = jnp.sin(propagation.at_senders(edges, x))
+        return ((y + propagation.sum_at_receivers(edges, sine)) ** 3).sum()
+
+    def second(function):
+        def slope(weights, x):
+            return (jax.grad(function, 1)(weights, x) * direction).sum()
+
+        return jax.jit(jax.grad(slope, (0, 1)))(weights, x)
+
+    for a, b in zip(second(ours), second(by_scatter), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("function", "size"),
     [

@@ -139,6 +139,62 @@ def test_tokens_equal_embedding_then_projecting(name, key):
     chex.assert_trees_all_close(*grads, atol=2e-5)
 
 
+def test_padding_that_is_nan_leaves_gradients_alone(inputs, key):
+    # A gradient of 0 times an input of NaN.
+    padded = jnp.arange(T)[None, :, None] >= LENGTHS[:, None, None]
+    both = sg.Bidirectional(sg.RNNCell(H), sg.RNNCell(H))
+    layer = sg.Stack([both, sg.Recurrent(sg.RNNCell(H))])
+    params = layer.init(key, inputs)
+
+    @jax.jit
+    def grads(params, inputs):
+        def loss(params):
+            carry, outputs = layer.apply(params, inputs, LENGTHS)
+            return (outputs**2).sum() + carry.hidden.sum()
+
+        return jax.grad(loss)(params)
+
+    expected = grads(params, jnp.where(padded, 0, inputs))
+    for nothing in (jnp.nan, jnp.inf):
+        found = grads(params, jnp.where(padded, nothing, inputs))
+        chex.assert_trees_all_close(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int32", "bool"])
+def test_layers_take_numbers_of_any_kind(name, dtype, key):
+    # A carry in the inputs' dtype, where the step gives that of the weights.
+    inputs = jax.ShapeDtypeStruct((B, T, F), dtype)
+    cell, other = sg.CELLS[name](H), sg.CELLS[name](H)
+
+    def dtypes(tree):
+        return {leaf.dtype for leaf in jax.tree.leaves(tree)}
+
+    def like(tree, dtype):
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), tree)
+
+    for layer in (sg.Recurrent(cell), sg.Bidirectional(cell, other)):
+        params = jax.eval_shape(layer.init, key, like(inputs, "float32"))
+        for lengths in (None, LENGTHS):
+            found = jax.eval_shape(layer.apply, params, inputs, lengths)
+            assert dtypes(found) == {jnp.dtype("float32")}
+        # Weights of half precision; the widest number among them wins.
+        half, first = like(params, "bfloat16"), like(found[0], "float32")
+        found = jax.eval_shape(layer.apply, half, inputs, None, first)
+        assert dtypes(found) == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("symbol", [-1, F])
+def test_tokens_without_a_row_are_refused(symbol, key):
+    # JAX takes the nearest row, or one from the end.
+    tokens = np.array([[0, 2], [symbol, 1]])
+    layer, params = layer_and_params("rnn", key)
+    with pytest.raises(
+        ValueError, match=f"no symbol {symbol}: .* 3 symbols has 0 to 2"
+    ):
+        layer.apply(params, jnp.ones((F, F)), tokens=tokens)
+    jax.eval_shape(lambda t: layer.apply(params, jnp.ones((F, F)), tokens=t), tokens)
+
+
 @pytest.mark.parametrize("shape", [(B, F), (B, T, F, 1)])
 def test_inputs_of_another_rank_raise(shape):
     with pytest.raises(ValueError, match=r"inputs must be \[B, T, F\]"):

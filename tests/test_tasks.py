@@ -39,6 +39,29 @@ def test_baum_sweet_obeys_its_recurrence():
         assert baum_sweet(2 * n + 1) == baum_sweet(n)
 
 
+def test_test_sets_of_the_longest_numbers_are_not_drawn_from_a_list_of_all(monkeypatch):
+    # A permutation of a thousand million numbers: 8 GB.
+    monkeypatch.setattr(tasks, "TEST_SIZE", 1000)
+    task = tasks.BaumSweet(9)
+    rng = np.random.default_rng
+
+    def without_long_lists(seed):
+        class Generator:
+            choice = rng(seed).choice
+
+            def permutation(self, num):
+                assert num <= 100_000
+                return rng(seed).permutation(num)
+
+        return Generator()
+
+    monkeypatch.setattr(np.random, "default_rng", without_long_lists)
+    numbers = numbers_of(task.test_sets()["zeros"].inputs)
+    assert len(set(numbers)) == 1000
+    assert not any(baum_sweet(n) for n in numbers)
+    assert 10 <= min(numbers) < 10**7 < 9 * 10**8 < max(numbers) <= 10**9
+
+
 def test_baum_sweet_of_a_negative_number_raises():
     with pytest.raises(ValueError, match="not at -1"):
         baum_sweet(-1)

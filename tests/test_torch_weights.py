@@ -80,6 +80,33 @@ def test_other_weights_are_refused(change, message):
         torch_weights.from_torch_lstm({})
 
 
+@pytest.mark.parametrize(
+    "gone", ["weight_hh_l0", "weight_hh_l1", "weight_ih_l0", "weight_ih_l1"]
+)
+def test_weights_that_are_missing_are_named(gone):
+    shapes = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2)}
+    shapes |= {"weight_ih_l1": (8, 2), "weight_hh_l1": (8, 2), "bias_ih_l1": (8,)}
+    weights = {name: np.zeros(shape) for name, shape in shapes.items()}
+    with pytest.raises(ValueError, match=f"LSTM: {gone} is no matrix"):
+        torch_weights.from_torch_lstm(weights | {gone: np.zeros(8)})
+    del weights[gone]
+    with pytest.raises(ValueError, match=r"(weight_.h_l[01] is missing|it has .*_l1)"):
+        torch_weights.from_torch_lstm(weights)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"head": {}}, "there is no layer_0, only head"),
+        ({"layer_0_forward": {}, "layer_0_backward": {}}, "layer_0 is not one of an"),
+        ({"layer_0": {"recurrent_kernel": np.zeros((2, 6))}}, "layer_0 is not one of"),
+    ],
+)
+def test_layers_that_torch_has_not_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        torch_weights.to_torch_lstm(params)
+
+
 def test_objects_and_other_files_are_refused(tmp_path):
     class Trap:
         def __reduce__(self):

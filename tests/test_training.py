@@ -16,6 +16,7 @@ import seqgraph_jax as sg
 from seqgraph_jax.tasks.classification import Batch, classification_metrics
 from seqgraph_jax.training import loop as training
 from seqgraph_jax.training.optimizers import OPTIMIZERS
+from seqgraph_jax.training.task import check_key
 
 
 @jax.tree_util.register_static
@@ -304,6 +305,64 @@ class Unregistered:
 
     def sample(self, key, batch_size):
         return TASK.sample(key, batch_size)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Frozen:
+    """A task that draws with NumPy: once, while it is compiled."""
+
+    metrics = classification_metrics
+
+    def sample(self, key, batch_size):
+        label_key, _ = jax.random.split(key)
+        unused = jax.random.bits(label_key)
+        tokens = np.random.default_rng(0).integers(0, 4, (batch_size, 3))
+        return Batch(tokens + 0 * len(unused.shape), tokens[:, 0])
+
+
+class SaysSo(Frozen):
+    one_batch = True
+
+
+def test_batches_that_ignore_their_key_are_refused_unless_it_is_said():
+    # Training on one batch to the end: 100 % there, chance in the evaluation.
+    with pytest.raises(ValueError, match="Frozen do not depend on their key"):
+        sg.train_seeds(MODEL, Frozen(), CONFIG, [0])
+    check_key(jax.tree_util.register_static(SaysSo)(), 4)
+    check_key(TASK, 1)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_weight_decay_of_a_part_leaves_its_namesakes_alone(name):
+    # layer_10 begins with layer_1; a part that is not there decayed nothing.
+    params = {f"layer_{n}": {"kernel": jnp.ones(2)} for n in (1, 10)}
+    config = sg.TrainConfig(weight_decay=0.5, decay_only="layer_1", optimizer=name)
+    tx = training.optimizer(config)
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = tx.update(zeros, tx.init(params), params)
+    assert np.all(updates["layer_1"]["kernel"] < 0)
+    assert not np.any(updates["layer_10"]["kernel"])
+    for wrong in ("layer_2", "layer", "layer_1.kern"):
+        tx = training.optimizer(replace(config, decay_only=wrong))
+        with pytest.raises(ValueError, match=f"{wrong}' is no part of the network: .*"):
+            tx.init(params)
+    with pytest.raises(ValueError, match="its parameters are embedding, head"):
+        sg.train_seeds(MODEL, TASK, replace(config, decay_only="heads"), [0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_classes": 3}, "no class 3: the network's 3 outputs are .* 0 to 2"),
+        ({"num_classes": 1}, "no class [123]: the network's 1 outputs"),
+        ({"num_symbols": 2}, "no symbol 3: the table of 2 symbols has 0 to 1"),
+    ],
+)
+def test_symbols_and_classes_out_of_range_are_refused_before_training(change, message):
+    # A loss of NaN, or chance: what is out of range is clipped.
+    with pytest.raises(ValueError, match=message):
+        sg.train_seeds(MODEL.clone(**change), TASK, CONFIG, [0, 1])
 
 
 def test_a_task_that_is_not_registered_gets_a_sentence_that_says_how():

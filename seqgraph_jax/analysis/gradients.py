@@ -117,8 +117,9 @@ def carry_jacobians(cell: nn.Module, params: Any, inputs: jax.Array) -> jax.Arra
     Shapes: ``inputs [T, F]``; ``[T, D, D]``, where D counts the numbers in the carry in
     the order of its fields: H, or 2H for cell and hidden state.
     """
-    step, projected = cell.apply({"params": params}, inputs[:, None], method="prepare")
-    flat, restore = ravel_pytree(cell.initial_carry(1, inputs.dtype))
+    prepared: Any = cell.apply({"params": params}, inputs[:, None], method="prepare")
+    step, projected = prepared
+    flat, restore = ravel_pytree(cell.initial_carry(1, projected.dtype))
 
     def flat_step(flat: jax.Array, projected_t: jax.Array) -> jax.Array:
         return ravel_pytree(step(restore(flat), projected_t)[0])[0]
@@ -166,7 +167,8 @@ def step_contributions(
             mine = {**params, "recurrent_kernel": kernel_t}
             return cell.apply({"params": mine}, carry, inputs_t)
 
-        first = cell.initial_carry(inputs.shape[0], inputs.dtype)
+        dtype = jnp.result_type(inputs, kernel)
+        first = cell.initial_carry(inputs.shape[0], dtype)
         steps = (kernels, jnp.swapaxes(inputs, 0, 1))
         return loss(jnp.swapaxes(lax.scan(body, first, steps)[1], 0, 1))
 

@@ -1,12 +1,14 @@
 from . import datasets as datasets
+from .checks import DataError as DataError
+from .features import features_kind as features_kind
 from .features import node_features as node_features
 from .files import from_csv as from_csv
-from .records import DataError as DataError
 from .records import GraphData as GraphData
 from .records import NodeData as NodeData
 from .records import from_arrays as from_arrays
 from .records import from_networkx as from_networkx
 from .splits import Split as Split
+from .splits import check_split as check_split
 from .splits import fold_splits as fold_splits
 from .splits import graph_splits as graph_splits
 from .splits import random_split as random_split

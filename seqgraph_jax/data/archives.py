@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 
-from seqgraph_jax.data.records import DataError
+from seqgraph_jax.data.checks import DataError
 
 MAX_UNPACKED = 2**31  # bytes
 

@@ -8,13 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from seqgraph_jax.data.records import (
-    DataError,
-    GraphData,
-    check_range,
-    edge_order,
-    finite,
-)
+from seqgraph_jax.data.checks import DataError, check_range, edge_order, finite
+from seqgraph_jax.data.records import GraphData
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -19,8 +19,9 @@ import numpy as np
 from seqgraph_jax.data import molecules, planetoid, tu
 from seqgraph_jax.data.archives import unpack
 from seqgraph_jax.data.arrays import read_npz, write_npz
+from seqgraph_jax.data.checks import DataError
 from seqgraph_jax.data.files import from_csv
-from seqgraph_jax.data.records import DataError, GraphData, NodeData, from_networkx
+from seqgraph_jax.data.records import GraphData, NodeData, both_ways, from_networkx
 from seqgraph_jax.data.records import from_arrays as from_arrays  # also found here
 
 
@@ -125,15 +126,23 @@ def load(name: str | Path, *, undirected: bool = False) -> NodeData | GraphData:
     `GraphData`. Raw files become an ``.npz`` in the cache, once. Where mutag has to be
     downloaded it comes without labels of edges and folds, and esol needs rdkit.
 
-    A path is a folder with ``edges.csv`` and perhaps ``nodes.csv`` (see `from_csv`, for
-    ``undirected`` too), in the TU format or of Planetoid's files, a ``.zip`` or
-    ``.tar.gz`` of such a folder, or an ``.npz`` as in the cache.
+    A path is a folder with ``edges.csv`` and perhaps ``nodes.csv`` (see `from_csv`), in
+    the TU format or of Planetoid's files, a ``.zip`` or ``.tar.gz`` of such a folder,
+    or an ``.npz`` as in the cache. ``undirected`` adds the reverse of each edge of a
+    `NodeData` that is not there; edges of many graphs are taken as they stand.
     Raises `DataError` that says what is wrong and what to do.
 
     >>> data = load("karate")
     >>> data.num_nodes, data.num_edges, data.class_names
     (34, 156, ('Mr. Hi', 'Officer'))
     """
+    data = _load(name)
+    if undirected and isinstance(data, GraphData):
+        raise DataError(f"{name} holds many graphs: undirected is for one alone")
+    return both_ways(data) if undirected and isinstance(data, NodeData) else data
+
+
+def _load(name: str | Path) -> NodeData | GraphData:
     if name == "karate":
         try:
             import networkx
@@ -145,7 +154,7 @@ def load(name: str | Path, *, undirected: bool = False) -> NodeData | GraphData:
         return _load_named(name, SOURCES[name])
     path = Path(name)
     if path.is_dir():
-        return _load_folder(path, undirected)
+        return _load_folder(path)
     if path.is_file() and path.suffix == ".npz":
         name = path.stem.removesuffix("_graphs")
         return _record(read_npz(path), name, path)
@@ -153,21 +162,21 @@ def load(name: str | Path, *, undirected: bool = False) -> NodeData | GraphData:
         with tempfile.TemporaryDirectory() as folder:
             unpack(path, Path(folder))
             inside = [p for p in sorted(Path(folder).rglob("*")) if p.is_dir()]
-            return _load_folder(Path(folder), undirected, inside, path)
+            return _load_folder(Path(folder), inside, path)
     raise DataError(
         f"{str(name)!r} is neither one of karate, {', '.join(SOURCES)} nor the path of "
         "a folder, an archive or an .npz file"
     )
 
 
-def load_nodes(name: str | Path) -> NodeData:
+def load_nodes(name: str | Path, *, undirected: bool = False) -> NodeData:
     """`load` one graph with labelled nodes; raises `DataError` for anything else."""
-    data = load(name)
+    data = _load(name)
     if not isinstance(data, NodeData):
         raise DataError(f"{name} holds many graphs, not one with labelled nodes")
     if data.num_classes < 2:
         raise DataError(f"{name} has fewer than two classes of nodes")
-    return data
+    return both_ways(data) if undirected else data
 
 
 def load_graphs(name: str | Path) -> GraphData:
@@ -211,7 +220,6 @@ def _record(
 
 def _load_folder(
     folder: Path,
-    undirected: bool,
     others: Sequence[Path] = (),
     archive: Path | None = None,
 ) -> NodeData | GraphData:
@@ -223,7 +231,6 @@ def _load_folder(
             return from_csv(
                 place / "edges.csv",
                 nodes if nodes.is_file() else None,
-                undirected=undirected,
                 name=shown.resolve().name.partition(".")[0],
             )
         planetoids = [f.name[4:-2] for f in place.glob("ind.*.x")]

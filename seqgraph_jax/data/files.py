@@ -1,11 +1,13 @@
 """A graph in CSV tables: one of its edges, and one of its nodes."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqgraph_jax.data.records import LARGEST, DataError, NodeData, classes, from_arrays
+from seqgraph_jax.data.checks import LARGEST, DataError, classes
+from seqgraph_jax.data.records import NodeData, from_arrays
 
 
 def from_csv(
@@ -17,7 +19,8 @@ def from_csv(
 ) -> NodeData:
     """A checked graph from tables with a header (UTF-8, commas).
 
-    ``edges`` has the columns source, target and perhaps weight. ``nodes`` has id and
+    ``edges`` has the columns source, target and perhaps weight, which counts as so many
+    edges and is not below 0. ``nodes`` has id and
     perhaps label and split (train, val or test; either may be empty); other columns are
     features, and its order is that of the nodes. Without it the nodes are the ids in
     ``edges``, sorted. ``undirected`` adds the reverse of each edge that is not there.
@@ -43,7 +46,9 @@ def from_csv(
             raise DataError(f"{where} stands in line {line_of[pair]} already")
         line_of[pair] = line
     if "weight" in header:
-        arrays["weights"] = [_number(path, line, row, "weight") for line, row in rows]
+        arrays["weights"] = [
+            _number(path, line, row, "weight", lowest=0.0) for line, row in rows
+        ]
     return from_arrays(
         [sender for sender, _ in line_of],
         [receiver for _, receiver in line_of],
@@ -71,7 +76,7 @@ def _read_nodes(path: Path) -> tuple[dict[str, int], dict[str, Any]]:
         arrays["labels"], arrays["class_names"] = classes(labels)
     if "split" in header:
         for split in ("train", "val", "test"):
-            arrays[split] = [row["split"] == split for _, row in rows]
+            arrays[f"{split}_mask"] = [row["split"] == split for _, row in rows]
     columns = [column for column in header if column not in ("id", "label", "split")]
     if columns:
         arrays["features"] = [
@@ -96,6 +101,12 @@ def read_rows(
             f"{path} is empty: it needs a header with {', '.join(required)}"
         )
     header = rows[0][1]
+    for column in header:
+        if re.fullmatch(r"(Unnamed: \d+)?", column):
+            raise DataError(
+                f"{path}, line {rows[0][0]}: column {column!r} has no name, as pandas "
+                "writes its index: write the table with index=False, or name the column"
+            )
     known = [*required, *(header if optional is None else optional)]
     for column in (*required, *header):
         if header.count(column) != 1 or column not in known:
@@ -113,12 +124,15 @@ def read_rows(
     ]
 
 
-def _number(path: Path, line: int, row: dict[str, str], column: str) -> float:
+def _number(
+    path: Path, line: int, row: dict[str, str], column: str, lowest: float = -LARGEST
+) -> float:
     try:
         value = float(row[column])
     except ValueError:
         value = float("nan")
-    if abs(value) <= LARGEST:  # NaN is not
+    if lowest <= value <= LARGEST:  # NaN is not
         return value
     where = f"{path}, line {line}: {column}"
-    raise DataError(f"{where} must be a finite number, not {row[column]!r}")
+    what = "a finite number" + (", 0 or more" if lowest == 0 else "")
+    raise DataError(f"{where} must be {what}, not {row[column]!r}")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from seqgraph_jax.data.arrays import flat_graphs
+from seqgraph_jax.data.checks import DataError
 from seqgraph_jax.data.files import read_rows
-from seqgraph_jax.data.records import DataError, GraphData
+from seqgraph_jax.data.records import GraphData
 
 _DGCNN = (
     "https://raw.githubusercontent.com/muhanzhang/pytorch_DGCNN/"

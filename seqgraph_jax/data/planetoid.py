@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from seqgraph_jax.data.checks import DataError
 from seqgraph_jax.data.files import read_rows
-from seqgraph_jax.data.records import DataError, NodeData, from_arrays
+from seqgraph_jax.data.records import NodeData, from_arrays
 
 PARTS = ("x", "y", "tx", "ty", "allx", "ally", "graph", "test.index")
 _PLANETOID = (

@@ -4,24 +4,26 @@ An edge runs from a sender to a receiver; an undirected edge stands in both dire
 Edges are sorted by receiver, then sender, and no edge stands twice.
 """
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
+from seqgraph_jax.data.checks import (
+    LARGEST,
+    DataError,
+    as_array,
+    check_range,
+    classes,
+    edge_order,
+    finite,
+)
+
 if TYPE_CHECKING:
     import jraph
     import networkx
-
-
-LARGEST = float(np.finfo(np.float32).max)
-
-
-class DataError(ValueError):
-    """Data that cannot be had or used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,7 @@ class NodeData:
 
     num_nodes = property(lambda self: len(self.labels))
     num_edges = property(lambda self: len(self.senders))
+    one_way = property(lambda self: _one_way(self.senders, self.receivers))
     num_features = property(lambda s: 0 if s.features is None else s.features.shape[1])
     num_classes = property(lambda self: len(self.class_names))
 
@@ -79,6 +82,7 @@ class GraphData:
     folds: np.ndarray | None = None  # [G] int32
     scaffolds: np.ndarray | None = None  # [G] int32
 
+    one_way = property(lambda self: _one_way(self.senders, self.receivers))
     num_graphs = property(lambda self: len(self.n_node))
     num_classes = property(lambda self: len(self.class_names))
 
@@ -102,6 +106,14 @@ class GraphData:
         )
 
 
+def _one_way(senders: np.ndarray, receivers: np.ndarray) -> bool:
+    """Whether there are edges between nodes, and none has its opposite."""
+    between = senders != receivers
+    pairs = np.stack([senders, receivers])[:, between]
+    both = np.unique(np.concatenate([pairs, pairs[::-1]], axis=1), axis=1)
+    return 0 < 2 * int(between.sum()) == both.shape[1]
+
+
 def from_arrays(
     senders: Any,
     receivers: Any,
@@ -111,9 +123,9 @@ def from_arrays(
     *,
     num_nodes: int | None = None,
     undirected: bool = False,
-    train: Any = None,
-    val: Any = None,
-    test: Any = None,
+    train_mask: Any = None,
+    val_mask: Any = None,
+    test_mask: Any = None,
     class_names: Sequence[str] = (),
     node_names: Sequence[str] = (),
     name: str = "graph",
@@ -122,13 +134,15 @@ def from_arrays(
 
     Features are dense or a SciPy sparse matrix, labels 0 to C - 1 or -1 for none.
     The number of nodes is that of the rows, else one more than the largest in an edge.
+    Of the masks there are all or none. Weights count as so many edges: none is below 0.
     Raises `DataError` that names the first row that is wrong.
 
     >>> data = from_arrays([0, 2], [1, 1], labels=[0, 1, -1], undirected=True)
     >>> data.senders.tolist(), data.receivers.tolist(), data.class_names
     ([1, 0, 2, 1], [0, 1, 1, 2], ('0', '1'))
     """
-    given = {"labels": labels, "train": train, "val": val, "test": test}
+    masks = {"train_mask": train_mask, "val_mask": val_mask, "test_mask": test_mask}
+    given = {"labels": labels, **masks}
     rows: dict[str, Any] = {
         key: as_array(key, row, "iu" if key == "labels" else "b")
         for key, row in given.items()
@@ -143,9 +157,17 @@ def from_arrays(
     if num_nodes is None:
         largest = max((int(end.max()) for end in ends if end.size), default=-1)
         num_nodes = next(iter(counts.values()), largest + 1)
+        if not counts and num_nodes > 1000 + 10 * len(np.unique(np.concatenate(ends))):
+            raise DataError(
+                f"the largest node in an edge is {largest}, and most below it are in "
+                "none: number the nodes from 0 on, or say num_nodes"
+            )
     for key, count in counts.items():
         if count != num_nodes:
             raise DataError(f"{key} has {count} rows for {num_nodes} nodes: one each")
+    missing = [key for key in masks if key not in rows]
+    if 0 < len(missing) < 3:
+        raise DataError(f"there is no {missing[0]}: the three masks go together")
     if num_nodes < 1:
         raise DataError(f"a graph needs at least one node, not {num_nodes}")
     labels = np.full(num_nodes, -1) if labels is None else rows["labels"]
@@ -163,6 +185,9 @@ def _edges(
     for what, row in (("receivers", pair[1]), ("weights", weights)):
         if row is not None and len(row) != len(pair[0]):
             raise DataError(f"{len(row)} {what} for {len(pair[0])} senders: one each")
+    if weights is not None and (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise DataError(f"edge {row}: the weight {weights[row]:g} is below 0")
     check_range("edge", "sender", pair[0], 0, num_nodes)
     check_range("edge", "receiver", pair[1], 0, num_nodes)
     ends = np.stack(pair).astype(np.int64)
@@ -176,6 +201,12 @@ def _edges(
     ends = ends[:, order].astype(np.int32)
     weights = None if weights is None else weights[order]
     return {"senders": ends[0], "receivers": ends[1], "weights": weights}
+
+
+def both_ways(data: NodeData) -> NodeData:
+    """The graph with the reverse of each edge, where it is not there yet."""
+    ends = [data.senders, data.receivers]
+    return replace(data, **_edges(ends, data.weights, data.num_nodes, True))
 
 
 def from_networkx(
@@ -225,74 +256,3 @@ def _attribute(owner: str, attributes: dict[Any, Any], key: str) -> float:
     if real and abs(value) <= LARGEST:  # NaN is not
         return float(value)
     raise DataError(f"{owner}: {key!r} must be a finite number, not {value!r}")
-
-
-def classes(values: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels ``[N]`` and names of classes, whole numbers first; None gives -1.
-
-    >>> codes, names = classes(["b", 10, None, 9])
-    >>> codes.tolist(), names
-    ([2, 1, -1, 0], ('9', '10', 'b'))
-    """
-
-    def by_number(name: str) -> tuple[bool, int, str]:
-        whole = re.fullmatch(r"-?[0-9]{1,18}", name) is not None
-        return not whole, int(name) if whole else 0, name
-
-    names = sorted({str(value) for value in values if value is not None}, key=by_number)
-    index = {name: i for i, name in enumerate(names)}
-    codes = [-1 if value is None else index[str(value)] for value in values]
-    return np.array(codes, np.int32), tuple(names)
-
-
-def edge_order(senders: np.ndarray, receivers: np.ndarray) -> np.ndarray:
-    """Order ``[E]`` by receiver, then sender; `DataError` for an edge that repeats."""
-    order = np.lexsort((senders, receivers))
-    s, r = senders[order], receivers[order]
-    same = np.flatnonzero((s[1:] == s[:-1]) & (r[1:] == r[:-1]))
-    if same.size:
-        at = same[np.argmin(order[same + 1])]
-        edge = f"edge {order[at + 1]} ({s[at]} to {r[at]})"
-        raise DataError(f"{edge} repeats edge {order[at]}")
-    return order
-
-
-def as_array(name: str, values: Any, kinds: str, ndim: int = 1) -> np.ndarray:
-    """An array of ``ndim`` axes whose dtype has one of ``kinds``, else `DataError`."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # rows of different lengths
-        raise DataError(f"{name} is not an array: {error}") from error
-    if array.size == 0 and array.dtype == float:  # an empty list
-        array = array.astype(bool if kinds == "b" else np.int32)
-    if array.ndim != ndim or array.dtype.kind not in kinds:
-        what = {"i": "whole numbers", "b": "booleans", "f": "numbers"}[kinds[0]]
-        found = f"{array.dtype} of shape {array.shape}"
-        raise DataError(f"{name} must be {ndim}-D {what}, not {found}")
-    return array
-
-
-def finite(name: str, values: Any, ndim: int) -> Any:
-    """Finite float32 as an array or, from a sparse matrix, as a `csr_array`."""
-    with np.errstate(over="ignore"):
-        if sparse.issparse(values):
-            array: Any = sparse.csr_array(values, dtype=np.float32, copy=True)
-            array.sum_duplicates()
-        else:
-            array = as_array(name, values, "fiub", ndim).astype(np.float32)
-    stored = array.data if sparse.issparse(array) else array
-    bad = np.argwhere(~np.isfinite(stored))
-    if len(bad):
-        value, row = stored[tuple(bad[0])], bad[0][0]
-        if sparse.issparse(array):
-            row = np.searchsorted(array.indptr, row, side="right") - 1
-        raise DataError(f"row {row} of {name}: {value} is not a finite number")
-    return array
-
-
-def check_range(row: str, what: str, values: np.ndarray, low: int, high: int) -> None:
-    """Raises `DataError` for the first value that is not in ``low`` to ``high`` - 1."""
-    bad = np.flatnonzero((values < low) | (values >= high))
-    if bad.size:
-        value = f"{what} {values[bad[0]]}"
-        raise DataError(f"{row} {bad[0]}: {value} is not in {low} to {high - 1}")

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seqgraph_jax.data.records import DataError, GraphData
+from seqgraph_jax.data.checks import DataError
+from seqgraph_jax.data.records import GraphData
 
 
 class Split(NamedTuple):
@@ -14,6 +15,28 @@ class Split(NamedTuple):
     train_mask: Any
     val_mask: Any
     test_mask: Any
+
+
+def check_split(split: Split, labels: Any = None, what: str = "node") -> None:
+    """Raise `DataError` for a set with nothing that counts, and for sets that overlap.
+
+    Where there are ``labels``, -1 for none, only what has one counts.
+
+    >>> check_split(Split(*np.eye(3, dtype=bool)), labels=np.array([0, 1, 0]))
+    """
+    known = True if labels is None else np.asarray(labels) >= 0
+    which = what if labels is None else f"{what} with a label"
+    for name, mask in split._asdict().items():
+        if mask is None or not (np.asarray(mask) & known).any():
+            raise DataError(
+                f"no {which} is in {name}: training, the choice of the epoch and the "
+                f"test need one each, so put some there or draw all three sets anew"
+            )
+    for row in np.flatnonzero(np.sum([*split], axis=0) > 1)[:1]:
+        names = [name for name, mask in split._asdict().items() if mask[row]]
+        raise DataError(
+            f"{what} {row} is in {' and in '.join(names)}: put it into one of them"
+        )
 
 
 def random_split(

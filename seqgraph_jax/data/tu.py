@@ -7,12 +7,8 @@ from typing import Any
 import numpy as np
 
 from seqgraph_jax.data.arrays import flat_graphs
-from seqgraph_jax.data.records import (
-    DataError,
-    GraphData,
-    check_range,
-    classes,
-)
+from seqgraph_jax.data.checks import DataError, classes, repeated
+from seqgraph_jax.data.records import GraphData
 
 
 def tu_names(folder: Path) -> list[str]:
@@ -48,6 +44,7 @@ def read_tu(folder: Path, name: str) -> GraphData:
     )
     _check_lines(files["graph_indicator"], "graph", graph_of, len(targets))
     _check_lines(files["A"], "node", ends, len(graph_of))
+    _check_edges(files["A"], ends, graph_of[:, 0])
     labels, class_names = classes(targets[:, 0].tolist() if target[6] == "l" else [])
     nodes, feature_names = _columns(tables, "node", len(graph_of))
     if not feature_names:
@@ -105,7 +102,18 @@ def _table(path: Path, dtype: Any) -> np.ndarray:
             table = np.loadtxt(path, dtype, delimiter=",", comments=None, ndmin=2)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}, {_bad_line(path, dtype) or error}") from error
-    return table if table.size else np.zeros((0, 2 if path.stem[-2:] == "_A" else 1))
+    if not table.size:
+        return np.zeros((0, 2 if path.stem[-2:] == "_A" else 1), dtype)
+    for row, column in np.argwhere(~np.isfinite(table))[:1]:
+        value = f"{table[row, column]} is not a finite number"
+        raise DataError(f"{path}, line {_line_of(path, row)}: {value}")
+    return table
+
+
+def _line_of(path: Path, row: int) -> int:
+    """Line of the file that a row of its table stands in, from 1; some may be empty."""
+    lines = path.read_text("utf-8", "replace").splitlines()
+    return [number for number, line in enumerate(lines, 1) if line.strip()][row]
 
 
 def _bad_line(path: Path, dtype: Any) -> str:
@@ -123,6 +131,19 @@ def _bad_line(path: Path, dtype: Any) -> str:
 
 def _check_lines(path: Path, what: str, table: np.ndarray, high: int) -> None:
     """Numbers from 1 to ``high``, or an error that names the line."""
-    for column in table.T:
-        from_line_1 = np.concatenate([[1], column])
-        check_range(f"{path}, line", what, from_line_1, 1, high + 1)
+    for row, column in np.argwhere((table < 1) | (table > high))[:1]:
+        value = f"{what} {table[row, column]} is not in 1 to {high}"
+        raise DataError(f"{path}, line {_line_of(path, row)}: {value}")
+
+
+def _check_edges(path: Path, ends: np.ndarray, graph_of: np.ndarray) -> None:
+    """Edges within a graph, none of them twice, or an error that names the line."""
+    graphs = graph_of[ends - 1]
+    for row in np.flatnonzero(graphs[:, 0] != graphs[:, 1])[:1]:
+        edge, (one, other) = f"the edge {ends[row, 0]}, {ends[row, 1]}", graphs[row]
+        where = f"{path}, line {_line_of(path, row)}"
+        raise DataError(f"{where}: {edge} joins the graphs {one} and {other}")
+    if pair := repeated(*ends.T):
+        again, first = (_line_of(path, row) for row in pair)
+        edge = f"the edge {ends[pair[0], 0]}, {ends[pair[0], 1]}"
+        raise DataError(f"{path}, line {again}: {edge} stands in line {first} already")

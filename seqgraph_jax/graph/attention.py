@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import jraph
+import numpy as np
 
 from seqgraph_jax.graph.adjacency import Adjacency
 from seqgraph_jax.graph.features import Linear, glorot
@@ -27,9 +28,13 @@ def edge_softmax(
     .. math:: \alpha_{ji} = \frac{w_{ji} e^{l_{ji}}}
         {e^{l_{ii}} + \sum_{k \to i} w_{ki} e^{l_{ki}}}
 
-    Shapes: ``weights [E]``, ``logits [E, A]``, ``own_logits [N, A]``; returns the
-    attention to the edges ``[E, A]`` and of the nodes to themselves ``[N, A]``.
+    An edge of weight 0 takes no part, whatever its logit.
+
+    Shapes: ``weights [E]``, 0 or more, ``logits [E, A]``, ``own_logits [N, A]``;
+    returns the attention to the edges ``[E, A]`` and of the nodes to themselves
+    ``[N, A]``.
     """
+    logits = jnp.where(weights[:, None] > 0, logits, -jnp.inf)
     highest = jax.ops.segment_max(logits, adjacency.receivers, len(own_logits))
     highest = jax.lax.stop_gradient(jnp.maximum(highest, own_logits))
     edges = weights[:, None] * jnp.exp(logits - at_receivers(adjacency, highest))
@@ -57,7 +62,8 @@ class GraphAttention(nn.Module):
     without edge features, for G = A features: version 1: F G + 2 G and the bias;
     version 2: 2 F G + G and the bias.
 
-    Raises `ValueError` for another version.
+    Raises `ValueError` for another version, and for weights below 0 where they are
+    known, outside of `jax.jit`.
 
     Source: Velickovic et al., Graph attention networks, 2018, equations 1 to 6;
     version 2: Brody, Alon, Yahav, How attentive are graph attention networks?, 2022,
@@ -92,6 +98,13 @@ class GraphAttention(nn.Module):
             raise ValueError(f"graph attention has version 1 or 2, not {self.version}")
         adjacency = edges_of(graph, adjacency)
         weights, edges, _ = split_edges(graph, adjacency)
+        if edges is None and not isinstance(graph.edges, jax.core.Tracer | None):
+            lowest = np.asarray(graph.edges).min(initial=0)
+            if lowest < 0:
+                raise ValueError(
+                    "attention counts an edge as often as its weight says: weights "
+                    f"must be 0 or more, not {lowest}"
+                )
         h = self.heads("linear", graph.nodes)  # [N, A, features]
         messages = None if edges is None else self.heads("edge", edges)
         if self.version == 1:

@@ -29,7 +29,7 @@ class SparseFeatures:
     @classmethod
     def of(cls, matrix: Any) -> "SparseFeatures":
         """From a SciPy sparse matrix or an array; explicit zeros stay entries."""
-        rows = scipy.sparse.csr_array(matrix)
+        rows = scipy.sparse.csr_array(matrix, copy=True)
         rows.sort_indices()
         receivers = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
         entries = index_edges(rows.indices, receivers, rows.shape[1], rows.shape[0])
@@ -45,6 +45,7 @@ class Linear(nn.Module):
     """``x W + b`` for dense or sparse ``x [N, F]``; W is Glorot-uniform.
 
     The product of `SparseFeatures` is a sum over neighbours: of each node's features.
+    Raises `ValueError` for ``x`` of another rank.
     """
 
     features: int
@@ -52,6 +53,11 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array | SparseFeatures) -> jax.Array:
+        if len(np.shape(x)) != 2:
+            raise ValueError(
+                f"features of nodes and of edges are [N, F], not {list(np.shape(x))}: "
+                "one feature each is x[:, None]"
+            )
         kernel = self.param("kernel", glorot, (x.shape[-1], self.features))
         if isinstance(x, SparseFeatures):
             y = propagate(x.entries, x.values, kernel)

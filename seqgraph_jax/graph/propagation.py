@@ -1,12 +1,13 @@
 r"""Sums over neighbours: one pattern of edges, by receiver and by sender.
 
 Everything a graph layer does with edges is one of four linear maps, and each has
-another one as its transpose, so that none needs a scatter:
+another one as its transpose, so that none needs a scatter, and gradients have gradients
+again:
 
 ========================= ========================= ==========================
 function                  value                     transpose
 ========================= ========================= ==========================
-`at_senders`              x of each edge's sender   sum over out-going edges
+`at_senders`              x of each edge's sender   sum over outgoing edges
 `at_receivers`            x of each edge's receiver `sum_at_receivers`
 `sum_at_receivers`        sum over incoming edges   `at_receivers`
 `propagate`               weighted sum of senders   the same with edges turned
@@ -102,22 +103,31 @@ def at_senders(adjacency: Adjacency, x: jax.Array) -> jax.Array:
     return x[adjacency.senders]
 
 
-def _at_senders_backward(adjacency: Adjacency, grads: jax.Array) -> tuple[None, Any]:
-    shape = (adjacency.num_senders, *grads.shape[1:])
+@jax.custom_vjp
+def _sum_at_senders(adjacency: Adjacency, values: jax.Array) -> jax.Array:
+    """Sum of each node's outgoing edges: ``[E, ...]`` to ``[num_senders, ...]``."""
+    shape = (adjacency.num_senders, *values.shape[1:])
     if adjacency.sender_indptr is None:
-        return None, jnp.zeros(shape, grads.dtype).at[adjacency.senders].add(grads)
+        return jnp.zeros(shape, values.dtype).at[adjacency.senders].add(values)
     senders = adjacency.senders[adjacency.by_sender]
     sums = _sum_rows(
         adjacency.sender_indptr,
         senders,
         adjacency.by_sender,
-        _ones(adjacency, grads),
-        _as_columns(grads),
+        _ones(adjacency, values),
+        _as_columns(values),
     )
-    return None, sums.reshape(shape)
+    return sums.reshape(shape)
 
 
-at_senders.defvjp(lambda a, x: (at_senders(a, x), a), _at_senders_backward)
+at_senders.defvjp(
+    lambda a, x: (at_senders(a, x), a),
+    lambda a, grads: (None, _sum_at_senders(a, grads)),
+)
+_sum_at_senders.defvjp(
+    lambda a, values: (_sum_at_senders(a, values), a),
+    lambda a, grads: (None, at_senders(a, grads)),
+)
 
 
 @jax.custom_vjp
@@ -182,11 +192,31 @@ def _propagate_backward(
 ) -> tuple[None, jax.Array, jax.Array]:
     a, weights, x = saved
     weight_grads = (grads[a.receivers] * x[a.senders]).sum(-1)
+    turned, order = _turn(a)
+    return None, weight_grads, propagate(turned, weights[order], grads)
+
+
+def _turn(a: Adjacency) -> tuple[Adjacency, Any]:
+    """The edges from receivers to senders, indexed if they were, and their order."""
     if a.sender_indptr is None:
         turned = Adjacency(a.receivers, a.senders, a.num_receivers, a.num_senders)
-        return None, weight_grads, propagate(turned, weights, grads)
-    arrays = (a.sender_indptr, a.senders[a.by_sender], a.turned, weights[a.by_sender])
-    return None, weight_grads, _weighted(*arrays, grads)
+        return turned, slice(None)
+    a = jax.tree.map(jnp.asarray, a)  # a part of it may be traced
+    order = a.by_sender
+    back = (
+        jnp.zeros_like(order).at[order].set(jnp.arange(len(order), dtype=order.dtype))
+    )
+    turned = Adjacency(
+        a.turned,
+        a.senders[order],
+        a.num_receivers,
+        a.num_senders,
+        a.sender_indptr,
+        back,
+        a.senders,
+        a.indptr,
+    )
+    return turned, order
 
 
 propagate.defvjp(

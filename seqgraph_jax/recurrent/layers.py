@@ -10,7 +10,8 @@ All three are called in the same way and can stand in for one another:
   the table, V rows instead of B T: the fast way from an embedding into a recurrence.
 - ``lengths [B]``, integers from 0 to T: sequence b ends before position
   ``lengths[b]``. Outputs past the end are zero and the carry is that of the end; with
-  length 0 it is the initial one. Without ``lengths`` all positions count.
+  length 0 it is the initial one. Without ``lengths`` all positions count. What stands
+  past the end is never looked at, NaN included.
 - ``carry.hidden`` is the state after the last valid position, ``[B, H]``
   (``[B, 2H]`` for `Bidirectional`); ``outputs`` is ``[B, T, H]`` (``[B, T, 2H]``).
 
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from seqgraph_jax.recurrent.cells import Step, check_carry
@@ -37,9 +39,13 @@ def scan_steps(
 ) -> tuple[Any, jax.Array]:
     """Scan a pure step over the leading axis of ``inputs [T, B, ...]``.
 
-    Returns the last carry and outputs ``[T, B, H]``. A reversed scan starts at the
-    last valid position of each sequence: up to there the carry stays as it was.
+    Returns the last carry and outputs ``[T, B, H]``, of the dtype that the step gives,
+    whatever that of the carry was. A reversed scan starts at the last valid position of
+    each sequence: up to there the carry stays as it was.
     """
+    one = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
+    after, _ = jax.eval_shape(step, carry, one)
+    carry = jax.tree.map(lambda leaf, new: leaf.astype(new.dtype), carry, after)
     if lengths is None:
         return lax.scan(step, carry, inputs, reverse=reverse)
 
@@ -56,13 +62,28 @@ def scan_steps(
     return lax.scan(masked_step, carry, (inputs, valid), reverse=reverse)
 
 
+def _check_tokens(tokens: Any, num_rows: int) -> None:
+    """Raise `ValueError` for tokens without a row, where tokens are known."""
+    if isinstance(tokens, jax.core.Tracer) or not np.size(tokens):
+        return
+    known = np.asarray(tokens)
+    low, high = int(known.min()), int(known.max())
+    if low < 0 or high >= num_rows:
+        wrong = low if low < 0 else high
+        raise ValueError(
+            f"there is no symbol {wrong}: the table of {num_rows} symbols has 0 to "
+            f"{num_rows - 1}, and num_symbols says how many there are"
+        )
+
+
 class Recurrent(nn.Module):
     """A cell from the first position to the last, or with ``reverse`` the other way.
 
     See the module's docstring for arguments and shapes. Outputs stay at their
     positions, also with ``reverse``.
 
-    Raises `ValueError` for inputs of another rank and for a carry of another width.
+    Raises `ValueError` for inputs of another rank, for a carry of another width, and
+    for tokens without a row in the table where they are known, outside of `jax.jit`.
 
     >>> from seqgraph_jax.recurrent.cells import GRUCell
     >>> layer = Recurrent(GRUCell(features=3))
@@ -88,7 +109,14 @@ class Recurrent(nn.Module):
         if inputs.ndim != (3 if tokens is None else 2):
             expected = "[B, T, F]" if tokens is None else "[V, F] beside tokens [B, T]"
             raise ValueError(f"inputs must be {expected}, not {list(inputs.shape)}")
+        if tokens is not None and lengths is None:
+            _check_tokens(tokens, len(inputs))
+        if tokens is None and lengths is not None:
+            # What pads may be anything: NaN times a gradient of 0 would be NaN.
+            valid = jnp.arange(inputs.shape[1])[None] < lengths[:, None]  # [B, T]
+            inputs = jnp.where(valid[..., None], inputs, 0)
         step, projected = self.cell.prepare(inputs)  # [B, T, G] or [V, G]
+        projected_dtype = projected.dtype
         if tokens is not None:
             # Rows are looked up within the scan: [B, G] at a time stays in the cache.
             prepared, table, projected = step, projected, tokens
@@ -97,8 +125,8 @@ class Recurrent(nn.Module):
                 return prepared(carry, table[tokens_t])
 
         if initial_carry is None:
-            batch_size, dtype = projected.shape[0], inputs.dtype
-            initial_carry = self.cell.initial_carry(batch_size, dtype)
+            batch_size = projected.shape[0]
+            initial_carry = self.cell.initial_carry(batch_size, projected_dtype)
         check_carry(self.cell, initial_carry)
         carry, outputs = scan_steps(
             step, initial_carry, jnp.swapaxes(projected, 0, 1), lengths, self.reverse

@@ -40,7 +40,8 @@ def from_torch_lstm(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
     ``{**params, **from_torch_lstm(state_dict)}`` puts them into a model. The two biases
     of PyTorch are added up. Gates may lack biases. Raises `ValueError` for weights of
-    both directions or with a projection, and for shapes that do not fit.
+    both directions or with a projection, for some that are missing, and for shapes that
+    do not fit.
 
     >>> rng = np.random.default_rng(0)
     >>> shapes = {"weight_ih_l0": (8, 3), "weight_hh_l0": (8, 2)}
@@ -59,6 +60,11 @@ def from_torch_lstm(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     if unknown or not num_layers:
         what = f"it has {', '.join(unknown)}" if unknown else "it has no weight_ih_l0"
         raise ValueError(f"not the weights of an nn.LSTM of one direction: {what}")
+    for layer in range(num_layers):
+        for name in (f"weight_ih_l{layer}", f"weight_hh_l{layer}"):
+            if np.ndim(state_dict.get(name, 0)) != 2:
+                what = "is no matrix" if name in state_dict else "is missing"
+                raise ValueError(f"not all weights of an nn.LSTM: {name} {what}")
     params = {}
     for layer in range(num_layers):
         kernel = np.asarray(state_dict[f"weight_ih_l{layer}"], np.float32).T
@@ -91,14 +97,18 @@ def to_torch_lstm(params: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The state dictionary of an ``nn.LSTM`` with the LSTM layers' parameters.
 
     Other parameters are left out. The bias becomes ``bias_ih``, and ``bias_hh`` is
-    zero. Inverse of `from_torch_lstm`. Raises `ValueError` for layers of another cell.
+    zero. Inverse of `from_torch_lstm`. Raises `ValueError` without a layer, and for
+    layers of another cell.
     """
+    num_layers = sum(name.startswith("layer_") for name in params)
+    if not num_layers:
+        raise ValueError(f"there is no layer_0, only {', '.join(params) or 'nothing'}")
     state_dict: dict[str, np.ndarray] = {}
-    for layer in range(sum(name.startswith("layer_") for name in params)):
-        cell = params[f"layer_{layer}"]
-        width = len(cell["recurrent_kernel"])
-        if cell["recurrent_kernel"].shape != (width, 4 * width) or "peepholes" in cell:
-            raise ValueError(f"layer_{layer} is not one of an LSTM")
+    for layer in range(num_layers):
+        cell = params.get(f"layer_{layer}", {})
+        shape = np.shape(cell.get("recurrent_kernel", 0))
+        if shape[1:] != (4 * sum(shape[:1]),) or "peepholes" in cell:
+            raise ValueError(f"layer_{layer} is not one of an LSTM of one direction")
         bias = np.asarray(cell["input"]["bias"])
         state_dict |= {
             f"weight_ih_l{layer}": np.asarray(cell["input"]["kernel"]).T,

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.results import Arms, Comparisons
-from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric, number
+from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric, counted, number
 from seqgraph_jax.training.runs import Run
 
 
@@ -47,7 +47,7 @@ def spread_rows(arms: Arms, metric: Metric) -> list[list[str]]:
         mean, sd, low, high = (
             metric.show(v, unit=False) for v in (s.mean, s.sd, *s.ci95)
         )
-        missing = f" ({s.n} seeds)" if s.num_missing else ""
+        missing = f" ({counted(s.n, 'seed')})" if s.num_missing else ""
         columns.append([mean + missing, sd, f"{low} to {high}" if s.n > 1 else "none"])
     label = metric.words_for_it if metric.unit == "%" else metric.axis
     labels = [label, "– its SD", "– its 95 % interval"]

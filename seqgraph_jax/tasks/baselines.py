@@ -30,7 +30,7 @@ class Baseline(NamedTuple):
         """`measure` on a part of each split, such as ``"test"``: ``[R]``."""
         return np.array(
             [
-                measure(data, outputs, getattr(split, part))
+                measure(data, outputs, getattr(split, f"{part}_mask"))
                 for outputs, split in zip(self.outputs, splits, strict=True)
             ]
         )

@@ -10,7 +10,7 @@ import jraph
 import numpy as np
 
 from seqgraph_jax.data.records import GraphData
-from seqgraph_jax.data.splits import Split
+from seqgraph_jax.data.splits import Split, check_split
 from seqgraph_jax.graph.adjacency import IndexedGraph, index_graph
 from seqgraph_jax.tasks.batches import (
     Slots,
@@ -209,7 +209,12 @@ def make_tasks(
     batch_size: int = 32,
     use_edges: bool = True,
 ) -> list[GraphTask]:
-    """A task for each split, of one shape; without ``use_edges`` no edge features."""
+    """A task for each split, of one shape; without ``use_edges`` no edge features.
+
+    Raises `DataError` for a split with an empty set, or with sets that overlap.
+    """
+    for split in splits:
+        check_split(split, what="graph")
     graph = jraph.GraphsTuple(
         nodes=data.nodes,
         edges=data.edges if use_edges else None,

@@ -14,7 +14,7 @@ import jraph
 import numpy as np
 import scipy.sparse
 
-from seqgraph_jax.data.splits import Split
+from seqgraph_jax.data.splits import Split, check_split
 from seqgraph_jax.graph.adjacency import IndexedGraph, index_graph
 from seqgraph_jax.graph.features import SparseFeatures
 from seqgraph_jax.tasks.classification import Batch, judge_classes
@@ -33,14 +33,16 @@ def judge_nodes(logits: jax.Array, targets: NodeTargets) -> dict[str, jax.Array]
     """Loss (nats) and accuracy of the nodes that count, in an evaluation of both sets.
 
     ``{"loss", "accuracy"}`` of a training batch; of an evaluation ``{"loss",
-    "val_accuracy", "test_loss", "test_accuracy"}``, where the loss is of validation.
+    "val_accuracy", "test_loss", "test_accuracy"}``, where the loss is of validation. A
+    node without a label counts nowhere.
     """
     labels, counted, tested = targets
-    labels = labels.clip(0)  # -1, no label, counts nowhere
+    labels, known = labels.clip(0), labels >= 0
+    counted = counted & known
     metrics = judge_classes(logits, labels, counted)
     if tested is None:
         return metrics
-    test = judge_classes(logits, labels, tested)
+    test = judge_classes(logits, labels, tested & known)
     return {
         "loss": metrics["loss"],
         "val_accuracy": metrics["accuracy"],
@@ -70,6 +72,8 @@ class NodeTask:
 
     Every update sees the whole graph and counts the nodes of ``split.train_mask``; the
     evaluation counts those of ``split.val_mask``, and beside them ``split.test_mask``.
+    Nodes without a label count nowhere. A set without any node that counts, and sets
+    that overlap, are refused before training.
     """
 
     inputs: IndexedGraph
@@ -77,6 +81,10 @@ class NodeTask:
     split: Split
 
     metrics = node_metrics
+    one_batch = True
+
+    def check(self) -> None:
+        check_split(self.split, self.labels)
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
         return Batch(self.inputs, NodeTargets(self.labels, self.split.train_mask))
@@ -90,21 +98,21 @@ class NodeTask:
         return [replace(self, split=split) for split in splits]
 
 
-def node_inputs(
-    graph: jraph.GraphsTuple, features: Any, normalize: bool = True
-) -> IndexedGraph:
+def node_inputs(graph: jraph.GraphsTuple, features: Any) -> IndexedGraph:
     """A graph with features as networks take it: indexed, and sparse where they are.
 
-    ``features [N, F]`` is an array or a SciPy sparse matrix; at most a tenth of its
-    entries not zero make it `SparseFeatures`. With ``normalize`` each row is divided
-    by the sum of its absolute values where that is not 0, as papers on Cora do.
+    ``features [N, F]`` is an array or a SciPy sparse matrix, taken as it is
+    (`seqgraph_jax.data.node_features` puts it on a scale); at most a tenth of its
+    entries not zero make it `SparseFeatures`. Raises `ValueError` for another shape.
     """
-    rows = scipy.sparse.csr_array(features, dtype=np.float32)
+    shape, num_nodes = np.shape(features), int(np.sum(graph.n_node))
+    if len(shape) != 2 or shape[0] != num_nodes:
+        raise ValueError(
+            f"features must be [N, F], a row for each of {num_nodes} nodes, not of "
+            f"shape {list(shape)}"
+        )
+    rows = scipy.sparse.csr_array(features, dtype=np.float32, copy=True)
     rows.eliminate_zeros()
-    if normalize:
-        sums = np.asarray(abs(rows).sum(axis=1)).ravel()
-        scale = 1 / np.where(sums > 0, sums, 1)
-        rows = scipy.sparse.csr_array(scipy.sparse.diags_array(scale) @ rows)
     sparse = rows.nnz <= 0.1 * rows.shape[0] * rows.shape[1]
     nodes = SparseFeatures.of(rows) if sparse else rows.toarray().astype(np.float32)
     return index_graph(graph._replace(nodes=nodes))

@@ -47,7 +47,7 @@ class TrainConfig:
     warmup: FromZero = 0  # updates over which it first rises from zero
     max_norm: Positive = 10.0  # bound of the gradient's global norm; inf for none
     weight_decay: NotNegative = 0.0  # times the parameters is added to their gradient
-    decay_only: str = ""  # parameters whose path begins so have it (default: all)
+    decay_only: str = ""  # the part of the network that has it (default: all)
     metric: str | None = None  # what seeds are judged by (default: the task's first)
     threshold: float | None = None  # its value that counts as converged
     hold_for: Count = 5  # evaluations for which it must hold

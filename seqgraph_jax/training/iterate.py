@@ -23,10 +23,10 @@ from seqgraph_jax.training.lanes import (
     spread_shapes,
 )
 from seqgraph_jax.training.loop import TrainState, num_params
-from seqgraph_jax.training.metrics import judged_by, records_of
+from seqgraph_jax.training.metrics import counted, judged_by, records_of
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.setup import set_up
-from seqgraph_jax.training.task import Task, check_task
+from seqgraph_jax.training.task import Task, check_batch, check_key, check_task
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -67,7 +67,9 @@ def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
     """
     tasks = task if isinstance(task, Sequence) else [task] * num_runs
     if len(tasks) != num_runs:
-        raise ValueError(f"{len(tasks)} tasks do not fit {num_runs} seeds")
+        raise ValueError(
+            f"{counted(len(tasks), 'task')} do not fit {counted(num_runs, 'seed')}"
+        )
     structure: Any = jax.tree.structure(tasks[0])
     for one in tasks if isinstance(task, Sequence) else tasks[:1]:
         check_task(one)
@@ -82,10 +84,14 @@ def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
 def _shared_and_own(trees: Sequence[Any]) -> tuple[list[Any], list[Any], Any]:
     """Leaves that are one array in all trees, the others stacked, and how they join.
 
+    Empty ones hold nothing that could differ, and no device would take a part of them.
     Returns ``shared``, ``own [S, ...]``, and ``join(shared, own of a seed) -> tree``.
     """
     columns = list(zip(*(jax.tree.leaves(tree) for tree in trees), strict=True))
-    is_shared = [all(leaf is column[0] for leaf in column) for column in columns]
+    is_shared = [
+        all(leaf is column[0] or np.size(leaf) == 0 for leaf in column)
+        for column in columns
+    ]
     structure = jax.tree.structure(trees[0])
     shared = [c[0] for c, same in zip(columns, is_shared, strict=True) if same]
     own = [
@@ -152,6 +158,7 @@ def fresh_run(
     seeds = check_seeds(seeds)
     num_runs = len(seeds) * (len(parts.values) if parts else 1)
     first = tasks_of(arm.task, num_runs)[0]
+    check_key(first, arm.config.batch_size)
     metric = judged_by(first, arm.config.metric)
     records = records_of(first)
     trained = [record.of_training() for record in records.values()]
@@ -196,6 +203,10 @@ def prepare(
         data = [(one, loop.eval_batch(one, config)) for one in task]
     else:
         data = [(task, _eval_batch(task, config))] * num_runs
+    one = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), like.params
+    )
+    check_batch(model, data[0][0], one, data[0][1])
     shared, own, join = _shared_and_own(data)
 
     def init_one(shared: Any, lane: Any) -> TrainState:

@@ -80,7 +80,8 @@ def init(
             f"a network is a flax.linen.Module, not {type(model).__name__}: NNX "
             "modules hold their parameters themselves, so a seed cannot have its own"
         )
-    example = jax.eval_shape(lambda: task.sample(key, 2)).inputs
+    batch_size = min(2, config.batch_size)  # a task may have room for no more
+    example = jax.eval_shape(lambda: task.sample(key, batch_size)).inputs
     example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example)
     variables = model.init(jax.random.fold_in(key, _INIT), example)
     others = ", ".join(name for name in variables if name != "params")

@@ -161,6 +161,15 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, one of them without an s.
+
+    >>> counted(1, "seed"), counted(20, "seed")
+    ('1 seed', '20 seeds')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """A share in percent, to two decimals; 100 % and 0 % stand for 1 and 0 alone.
 

@@ -31,6 +31,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
     The decay is that of an L2 penalty in the loss, so Adam scales it with the gradient
     (Kingma and Ba, 2015); of ``adamw`` it is not scaled (Loshchilov and Hutter, 2019).
+    Its ``init`` raises `ValueError` if ``decay_only`` is no part of the network.
     """
     rate: Any = config.learning_rate
     if config.schedule != "constant" or config.warmup:
@@ -38,7 +39,7 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
         rise = optax.linear_schedule(0.0, rate, max(config.warmup, 1))
         rate = optax.join_schedules([rise, course], [config.warmup])
     clip = optax.clip_by_global_norm(config.max_norm)
-    decays = partial(_begins_with, config.decay_only)
+    decays = partial(_lies_in, config.decay_only)
     if config.optimizer == "adamw":
         return optax.chain(
             clip, optax.adamw(rate, weight_decay=config.weight_decay, mask=decays)
@@ -49,11 +50,19 @@ def optimizer(config: TrainConfig) -> optax.GradientTransformation:
     return optax.chain(*parts, OPTIMIZERS[config.optimizer](rate))
 
 
-def _begins_with(prefix: str, params: Any) -> Any:
-    """Whether each parameter's dotted path begins with ``prefix``."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: jax.tree_util.keystr(
-            path, simple=True, separator="."
-        ).startswith(prefix),
-        params,
-    )
+def _lies_in(part: str, params: Any) -> Any:
+    """Whether each parameter lies in a part of the network, named by its dotted path.
+
+    Every one lies in the part without a name. Raises `ValueError` if none does.
+    """
+    found, structure = jax.tree_util.tree_flatten_with_path(params)
+    paths = [
+        jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in found
+    ]
+    lies = [not part or f"{path}.".startswith(f"{part}.") for path in paths]
+    if not any(lies):
+        raise ValueError(
+            f"decay_only {part!r} is no part of the network: its parameters are "
+            f"{', '.join(paths)}"
+        )
+    return jax.tree.unflatten(structure, lies)

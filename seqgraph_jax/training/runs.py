@@ -14,7 +14,7 @@ from seqgraph_jax.training.apply import apply_seeds
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.lanes import Layout, collect
 from seqgraph_jax.training.loop import TrainState
-from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
+from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric, counted
 
 
 class Parts(NamedTuple):
@@ -240,7 +240,8 @@ class Run:
 
     def __repr__(self) -> str:
         if not self.metrics:
-            return f"{type(self.model).__name__}, {len(self.seeds)} seeds, untrained"
+            seeds = counted(len(self.seeds), "seed")
+            return f"{type(self.model).__name__}, {seeds}, untrained"
         width = max(len(label) for label, _ in self._rows)
         return "\n".join(f"{label:<{width}}  {text}" for label, text in self._rows)
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from jax.interpreters import partial_eval
 
 
 class Task(Protocol):
@@ -54,8 +55,26 @@ class Tested(Protocol):
         """Batches by name."""
 
 
+@runtime_checkable
+class OneBatch(Protocol):
+    """Has one batch, its whole data, whatever the key: every update sees it."""
+
+    one_batch: bool
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """Knows on the host what its arrays must hold."""
+
+    def check(self) -> None:
+        """Raise `ValueError`, one sentence that says what to do, if they do not."""
+
+
 def check_task(task: Any) -> None:
-    """Raise `ValueError`, saying what to do, if a task is not registered with JAX."""
+    """Raise `ValueError`, saying what to do, for a task that cannot be trained on.
+
+    It is not registered with JAX, or it says itself that something is wrong.
+    """
     for leaf in jax.tree.leaves(task):
         if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float):
             name = type(leaf).__name__
@@ -64,3 +83,44 @@ def check_task(task: Any) -> None:
                 "@jax.tree_util.register_static above a frozen dataclass of plain "
                 "values, or @jax.tree_util.register_dataclass above one with arrays"
             )
+    if isinstance(task, Checked):
+        task.check()
+
+
+def check_key(task: Task, batch_size: int) -> None:
+    """Raise `ValueError` for batches that do not depend on the key, unless it is said.
+
+    A task that draws with NumPy would draw once, while its program is compiled, and
+    every update would see that batch again. Nothing is computed.
+    """
+    if isinstance(task, Stateful) or getattr(task, "one_batch", False):
+        return
+    key = jax.random.key(0)
+    jaxpr = jax.make_jaxpr(lambda key: task.sample(key, batch_size))(key).jaxpr
+    _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    if not any(used):
+        raise ValueError(
+            f"the batches of {type(task).__name__} do not depend on their key, so all "
+            "updates would see one: draw them with jax.random, or say one_batch = True "
+            "if the task has no other"
+        )
+
+
+def check_batch(model: Any, task: Task, params: Any, batch: Any) -> None:
+    """Raise `ValueError` where network and targets of a batch do not fit.
+
+    What looks at values, such as at symbols, classes or weights of edges, sees those of
+    the batch; parameters are shapes alone, and nothing is computed.
+    """
+
+    def known(leaf: Any) -> Any:
+        plain = not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
+        return np.asarray(leaf) if plain else leaf
+
+    batch = jax.tree.map(known, batch)
+    jax.eval_shape(
+        lambda params: task.metrics(
+            model.apply({"params": params}, batch.inputs), batch.targets
+        ),
+        params,
+    )

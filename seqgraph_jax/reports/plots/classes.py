@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_curves
 from seqgraph_jax.reports.results import Arms
+from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
 
 
@@ -27,7 +28,7 @@ def plot_training(
         if metric in log:
             axes.set_yscale("log")
     num_seeds = len(next(iter(runs.values())).seeds)
-    title = f"mean of {num_seeds} seeds\nand its 95 % interval"
+    title = f"mean of {counted(num_seeds, 'seed')}\nand its 95 % interval"
     grid[0].legend(frameon=False, title=title)
     return figure
 

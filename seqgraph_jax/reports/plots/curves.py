@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqgraph_jax.reports import statistics
+from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart, and markers.
@@ -159,7 +160,7 @@ def plot_runs(runs: Mapping[str, Run], baseline: float | None = None) -> Figure:
     if baseline is not None:
         record = first.record(first.judged_by)
         mark_level(judged, record.scale * baseline, "baseline", offset=3)
-    title = f"mean of {len(first.seeds)} seeds\nand its 95 % interval"
+    title = f"mean of {counted(len(first.seeds), 'seed')}\nand its 95 % interval"
     judged.legend(title=title, frameon=False)
     if converges:
         plot_convergence(panels[-1], runs)

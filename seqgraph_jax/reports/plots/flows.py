@@ -16,6 +16,7 @@ from seqgraph_jax.reports.plots.curves import (
     plot_seeds,
 )
 from seqgraph_jax.reports.statistics import share_interval
+from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
 
 BACK = "T − k, steps back from the last"
@@ -45,7 +46,9 @@ def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure
                     markevery=(a, 5),
                 )
             num_seeds = len(next(iter(arms.values()))[p])
-            axes.set_title(f"{state}: geometric mean of {num_seeds} seeds, 95 % band")
+            axes.set_title(
+                f"{state}: geometric mean of {counted(num_seeds, 'seed')}, 95 % band"
+            )
             finish_axes(axes, BACK, label)
     grid[0, 0].legend(loc="lower left", frameon=False, fontsize="small", ncols=2)
     for p, share in enumerate((1e-20, 1e-10)):  # smaller ones would flatten the others
@@ -76,7 +79,7 @@ def plot_radii(
         left.plot(steps, radius**steps, color=colour, ls=":", lw=1.3)
     left.set_ylim(max(1e-20, left.get_ylim()[0]), min(1e12, left.get_ylim()[1]))
     left.legend(title="radius", frameon=False, loc="upper left", ncols=2)
-    left.set_title(f"{len(flow)} seeds; dotted: the bound radius^(T − k)")
+    left.set_title(f"{counted(len(flow), 'seed')}; dotted: the bound radius^(T − k)")
     finish_axes(left, BACK, "norm of dh(T) / dh(k)")
     plot_seeds(right, radii, factors, COLOURS[0], "tanh RNN", marker="o", markersize=5)
     right.plot(radii, radii, color="#444444", ls=":", lw=1.5, label="bound: the radius")
@@ -123,7 +126,9 @@ def plot_forget(flows: Mapping[float, np.ndarray]) -> Figure:
         axes.plot(steps, kept, color=colour, ls=":", lw=1.5)
     num_seeds = len(next(iter(flows.values())))
     axes.legend(frameon=False, loc="lower left")
-    axes.set_title(f"{num_seeds} seeds; dotted: falls by sigmoid(bias) a step")
+    axes.set_title(
+        f"{counted(num_seeds, 'seed')}; dotted: falls by sigmoid(bias) a step"
+    )
     finish_axes(axes, BACK, "norm of dh(T) / d state(k)")
     return figure
 

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from seqgraph_jax.analysis.gates import BOUNDS, NAMES
 from seqgraph_jax.reports.plots.curves import COLOURS
+from seqgraph_jax.training.metrics import counted
 
 #: From 0 to 1, and from below 0 over it; both are clear to colour-blind readers.
 SHARE_MAP, SIGNED_MAP = "viridis", "RdBu_r"
@@ -84,7 +85,13 @@ def plot_distributions(
         plot_saturation(below[column], gate, {"": saturations[gate]})
     above[0].set_ylabel(f"share of all values,\nin {len(edges) - 1} bins (%)")
     handles = [
-        Line2D([], [], color=COLOURS[0], lw=2.2, label=f"mean of {len(shares)} seeds"),
+        Line2D(
+            [],
+            [],
+            color=COLOURS[0],
+            lw=2.2,
+            label=f"mean of {counted(len(shares), 'seed')}",
+        ),
         Line2D([], [], color=COLOURS[0], lw=0.8, alpha=0.6, label="each seed"),
         Patch(color=_SHADE, label="saturated"),
     ]

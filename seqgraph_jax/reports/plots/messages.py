@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_log_seeds
 from seqgraph_jax.reports.plots.graphs import INK, draw_graph
+from seqgraph_jax.training.metrics import counted
 
 
 def plot_signal(
@@ -179,7 +180,7 @@ def plot_smoothing(smoothing: Mapping[str, Any]) -> Figure:
             loc="lower left",
             frameon=False,
             fontsize="small",
-            title=f"geometric mean of {len(curves)} seeds",
+            title=f"geometric mean of {counted(len(curves), 'seed')}",
             title_fontsize="small",
         )
     grid[0].set_ylabel("distance to smooth features (share of their norm)")
