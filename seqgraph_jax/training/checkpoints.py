@@ -15,7 +15,9 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -101,7 +103,8 @@ def steps(directory: Path | str) -> list[int]:
     directory = Path(directory)
     if not directory.is_dir():
         return []
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
+    names = [path.name for path in directory.iterdir()]
+    return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name))
 
 
 def save(
@@ -126,13 +129,10 @@ def save(
         return path
     arrays = {name: np.asarray(leaf) for name, leaf in flatten(tree).items()}
     metadata = {"config": dict(config), "sha256": _digest(arrays, config)}
-    directory.mkdir(parents=True, exist_ok=True)
-    needed = sum(array.nbytes for array in arrays.values())
-    if shutil.disk_usage(directory).free < needed + 2**20:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+    make_room(directory, sum(array.nbytes for array in arrays.values()))
     try:
-        with _quiet():
-            ocp.save(path, arrays, custom_metadata=metadata)
+        with _quiet(), _plain_name(directory) as plain:
+            ocp.save(plain / path.name, arrays, custom_metadata=metadata)
     except Exception as error:  # Orbax and TensorStore raise many kinds
         shutil.rmtree(path, ignore_errors=True)
         what = f"checkpoint {path} cannot be written: {_first_line(error)}"
@@ -144,6 +144,14 @@ def save(
         if old not in keep_steps:
             shutil.rmtree(directory / str(old))
     return path
+
+
+def make_room(directory: Path, num_bytes: int) -> None:
+    """Make a directory that can be written and takes so many bytes, or `OSError`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=directory).close()
+    if shutil.disk_usage(directory).free < num_bytes + 2**20:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def load(directory: Path | str, step: int | None = None) -> Checkpoint:
@@ -161,10 +169,10 @@ def load(directory: Path | str, step: int | None = None) -> Checkpoint:
         raise CheckpointError(f"{directory} holds no {wanted} ({there})")
     step = found[-1] if step is None else step
     path = directory / str(step)
-    with _quiet():
+    with _quiet(), _plain_name(directory) as plain:
         try:
-            arrays = ocp.load(path)
-            metadata = ocp.metadata(path).custom_metadata
+            arrays = ocp.load(plain / path.name)
+            metadata = ocp.metadata(plain / path.name).custom_metadata
             arrays = {name: np.asarray(array) for name, array in arrays.items()}
             intact = _digest(arrays, metadata["config"]) == metadata["sha256"]
         except Exception as error:  # Orbax and TensorStore raise many kinds
@@ -185,6 +193,22 @@ def _digest(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _plain_name(directory: Path) -> Iterator[Path]:
+    """The directory under a name that Orbax takes as it is: its own, or a link's.
+
+    Orbax reads brackets, stars and backslashes in a path as a pattern, and loses what
+    it does not find by it; TensorStore wants names that are UTF-8.
+    """
+    if re.fullmatch(r"[^][*?\\\ud800-\udfff]*", directory.as_posix()):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "checkpoints"
+        link.symlink_to(directory, target_is_directory=True)
+        yield link
 
 
 def _first_line(error: Exception) -> str:
