@@ -11,12 +11,14 @@ from matplotlib.patches import Patch
 
 from seqgraph_jax.analysis.gates import BOUNDS, NAMES
 from seqgraph_jax.reports.plots.curves import COLOURS
+from seqgraph_jax.reports.plots.style import drawn, own_style
 
 #: From 0 to 1, and from below 0 over it; both are clear to colour-blind readers.
 SHARE_MAP, SIGNED_MAP = "viridis", "RdBu_r"
 _SHADE = "#e8ebf0"
 
 
+@own_style
 def plot_histogram(
     axes: Axes, gate: str, edges: np.ndarray, shares: np.ndarray, colour: str
 ) -> None:
@@ -38,6 +40,7 @@ def plot_histogram(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_saturation(
     axes: Axes, gate: str, groups: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> None:
@@ -55,7 +58,7 @@ def plot_saturation(
             color=colour,
             alpha=0.5,
             lw=0,
-            label=label,
+            label=drawn(label),
             clip_on=False,
             zorder=2,
         )
@@ -68,6 +71,7 @@ def plot_saturation(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_distributions(
     histograms: Mapping[str, tuple[np.ndarray, np.ndarray]],
     saturations: Mapping[str, tuple[np.ndarray, np.ndarray]],
@@ -92,6 +96,7 @@ def plot_distributions(
     return figure
 
 
+@own_style
 def heat_map(
     axes: Axes,
     name: str,
@@ -134,6 +139,7 @@ def heat_map(
     axes.spines[:].set_visible(False)
 
 
+@own_style
 def plot_answers(
     axes: Axes, digits: str, given: np.ndarray, labels: np.ndarray, mark: float
 ) -> None:
@@ -160,6 +166,7 @@ def plot_answers(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_course(
     gates: Mapping[str, np.ndarray],
     digits: str,
@@ -184,6 +191,7 @@ def plot_course(
     return figure
 
 
+@own_style
 def plot_text_course(
     gates: Mapping[str, np.ndarray],
     symbols: Sequence[str],
