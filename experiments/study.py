@@ -103,7 +103,7 @@ def experiment(
         prog = f"python -m {module}"
         first = (*choices, "smoke")
         config = cli.parse(default, argv, prog, doc or "", choose, first)
-        sg.set_up(cache=config.run.compilation_cache)
+        cli.set_up(config.run.compilation_cache)
         usual = seeds(config)
         chosen = cli.choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
         try:
@@ -122,7 +122,8 @@ def experiment(
             study.start(place.path)
         setup_s = time.perf_counter() - cli.START
         runs = train(study, chosen, width, place, options.checkpoint_every)
-        report = study.report(Trained(chosen, runs, place.path, config.run.smoke))
+        with _keeping(place):
+            report = study.report(Trained(chosen, runs, place.path, config.run.smoke))
         timing = {
             "setup_s": setup_s,
             "compile_s": sum(run.compile_s for run in runs.values()),
@@ -130,10 +131,11 @@ def experiment(
             "total_s": time.perf_counter() - cli.START,
         }
         command = cli.command_line(module, argv)
-        record = sg.reports.results.results_record(
-            name, place.settings, chosen, report.arms, report.comparisons, timing
-        )
-        publish(place, study.title, question, command, report, record)
+        with _keeping(place):
+            record = sg.reports.results.results_record(
+                name, place.settings, chosen, report.arms, report.comparisons, timing
+            )
+            publish(place, study.title, question, command, report, record)
 
     return cli.command(module, main)
 
@@ -166,6 +168,20 @@ def _writing_to(place: Directory) -> Iterator[None]:
             f"cannot write to {place.path}: {error.strerror or error}; what was saved "
             "before is kept, and --resume goes on from there"
         ) from error
+
+
+@contextlib.contextmanager
+def _keeping(place: Directory) -> Iterator[None]:
+    """Note on any error that what was trained before it is not lost."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, UsageError) and (place.path / "state").is_dir():
+            error.add_note(
+                f"what was trained is kept in {place.path}, and --resume goes on from "
+                "there"
+            )
+        raise
 
 
 def train(
@@ -225,7 +241,7 @@ def publish(
     report: Report,
     record: Mapping[str, Any],
 ) -> None:
-    """Write report.html and results.json; print tables, verdicts, and where it is."""
+    """Write report.html and results.json, and `show` the rest."""
     runs = {k: arm for k, arm in report.arms.items() if isinstance(arm, sg.Run)}
     notes = [*sg.reports.warnings(runs), *report.notes]
     with _writing_to(place):
@@ -242,23 +258,30 @@ def publish(
         sg.reports.results.write_json(
             place.path / "results.json", {**record, **report.extra}
         )
-    console = Console(highlight=False, markup=False)
+    show(report, notes, place.path)
+
+
+def show(report: Report, notes: Sequence[str], directory: Path) -> None:
+    """Print tables, notes, verdicts, and where the report is."""
+    console = Console(highlight=False, markup=False, emoji=False)
     for section in report.sections:
         if section.printed and section.table is not None:
             console.print(rich_table(section.table), soft_wrap=True)
-    for note in notes:
-        console.print(f"Note: {note}", soft_wrap=True)
-    for verdict in report.verdicts:
-        console.print(f"Verdict: {verdict}", soft_wrap=True)
-    for line in (f"Report: {place.path / 'report.html'}", *report.closing):
-        console.print(line, soft_wrap=True)
+    for line in (
+        *(f"Note: {note}" for note in notes),
+        *(f"Verdict: {verdict}" for verdict in report.verdicts),
+        f"Report: {directory / 'report.html'}",
+        *report.closing,
+    ):
+        console.print(cli.printable(line), soft_wrap=True)
 
 
 def rich_table(table: "sg.Table") -> RichTable:
     """The table as the terminal shows it."""
     shown = RichTable(box=box.SIMPLE, caption=table.caption, caption_justify="left")
     for i, name in enumerate(table.header):
+        name = cli.printable(name)
         shown.add_column(name, justify="left" if i == 0 else "right")
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(cli.printable, row))
     return shown
