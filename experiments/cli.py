@@ -13,12 +13,12 @@ import re
 import shlex
 import sys
 import time
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, cast, get_origin, get_type_hints
 
+from experiments.streams import every_character, let_go_of_output, printable
 from seqgraph_jax.training.ranges import (
     AtLeast,
     Count,
@@ -251,15 +251,15 @@ def command(
     def run(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
         try:
-            with _every_character(sys.stdout):
+            with every_character(sys.stdout):
                 main(argv)
                 sys.stdout.flush()
         except UsageError as error:
             return _fail(str(error), error)
         except BrokenPipeError:  # who reads, such as head, has seen enough
-            _let_go_of_output()
+            let_go_of_output()
         except OSError as error:
-            _let_go_of_output()
+            let_go_of_output()
             what = error.filename or "the output"
             reason = error.strerror or str(error)
             return _fail(f"{what} cannot be read or written: {reason}", error)
@@ -297,42 +297,8 @@ def set_up(cache: bool) -> None:
         raise UsageError(str(error)) from error
 
 
-def printable(text: str) -> str:
-    r"""Text with its control characters shown, so that no terminal obeys them.
-
-    >>> print(printable("\x1b[2J red\n"))
-    \x1b[2J red\n
-    """
-    return "".join(
-        repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text
-    )
-
-
 def _fail(message: str, error: BaseException) -> int:
     """Print one sentence, and what was noted on the error; the exit code."""
     notes = getattr(error, "__notes__", [])
     print(f"error: {printable('; '.join([message, *notes]))}", file=sys.stderr)
     return 2
-
-
-@contextlib.contextmanager
-def _every_character(stream: Any) -> Iterator[None]:
-    """Write what the stream's encoding lacks as escapes, instead of failing."""
-    if not isinstance(stream, io.TextIOWrapper):  # that of a notebook takes all
-        yield
-        return
-    errors = stream.errors
-    stream.reconfigure(errors="backslashreplace")
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # who wrote has been told
-            stream.reconfigure(errors=errors)
-
-
-def _let_go_of_output() -> None:
-    """Where nothing more can be written, write nothing more, at exit neither."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

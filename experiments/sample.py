@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import seqgraph_jax as sg
-from experiments.cli import UsageError, command, parse, printable, set_up
+from experiments.cli import UsageError, command, parse, set_up
+from experiments.streams import printable
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "grimm"

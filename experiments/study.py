@@ -19,6 +19,7 @@ import seqgraph_jax as sg
 from experiments import cli
 from experiments.cli import RunOptions, TrainOptions, UsageError
 from experiments.directory import Directory, open_directory
+from experiments.streams import printable
 from seqgraph_jax.training.config import TrainConfig
 
 
@@ -117,27 +118,36 @@ def experiment(
         options = cli.nested(config, TrainOptions)
         width = cli.choose_width(options, config.run.smoke, num_runs)
         settings = _settings(config, study, chosen, width)
-        place = open_directory(name, config.run.out, options.resume, settings)
-        with _writing_to(place):
-            study.start(place.path)
-        setup_s = time.perf_counter() - cli.START
-        runs = train(study, chosen, width, place, options.checkpoint_every)
-        with _keeping(place):
-            report = study.report(Trained(chosen, runs, place.path, config.run.smoke))
-        timing = {
-            "setup_s": setup_s,
-            "compile_s": sum(run.compile_s for run in runs.values()),
-            "train_s": sum(run.train_s for run in runs.values()),
-            "total_s": time.perf_counter() - cli.START,
-        }
-        command = cli.command_line(module, argv)
-        with _keeping(place):
-            record = sg.reports.results.results_record(
-                name, place.settings, chosen, report.arms, report.comparisons, timing
-            )
-            publish(place, study.title, question, command, report, record)
+        with open_directory(name, config.run.out, options.resume, settings) as place:
+            with _writing_to(place):
+                study.start(place.path)
+            setup_s = time.perf_counter() - cli.START
+            runs = train(study, chosen, width, place, options.checkpoint_every)
+            with _keeping(place):
+                trained = Trained(chosen, runs, place.path, config.run.smoke)
+                report = study.report(trained)
+                record = sg.reports.results.results_record(
+                    name,
+                    place.settings,
+                    chosen,
+                    report.arms,
+                    report.comparisons,
+                    _timing(setup_s, runs),
+                )
+                command = cli.command_line(module, argv)
+                publish(place, study.title, question, command, report, record)
 
     return cli.command(module, main)
+
+
+def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:
+    """Seconds of this process, and those of training that were saved before."""
+    return {
+        "setup_s": setup_s,
+        "compile_s": sum(run.compile_s for run in runs.values()),
+        "train_s": sum(run.train_s for run in runs.values()),
+        "total_s": time.perf_counter() - cli.START,
+    }
 
 
 def _settings(
@@ -273,15 +283,15 @@ def show(report: Report, notes: Sequence[str], directory: Path) -> None:
         f"Report: {directory / 'report.html'}",
         *report.closing,
     ):
-        console.print(cli.printable(line), soft_wrap=True)
+        console.print(printable(line), soft_wrap=True)
 
 
 def rich_table(table: "sg.Table") -> RichTable:
     """The table as the terminal shows it."""
     shown = RichTable(box=box.SIMPLE, caption=table.caption, caption_justify="left")
     for i, name in enumerate(table.header):
-        name = cli.printable(name)
+        name = printable(name)
         shown.add_column(name, justify="left" if i == 0 else "right")
     for row in table.rows:
-        shown.add_row(*map(cli.printable, row))
+        shown.add_row(*map(printable, row))
     return shown

@@ -95,6 +95,7 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
         settings={
             "corpus_sha256": hashlib.sha256(corpus.encode()).hexdigest(),
             "vocabulary_size": len(vocabulary),
+            "vocabulary_sha256": vocabulary.sha256,
         },
         start=lambda directory: vocabulary.save(directory / "vocabulary.json"),
         status=partial(status, config.train.batch_size * config.window),

@@ -1,6 +1,7 @@
 """Command lines: ranges and choices in types, presets, help, sentences for errors."""
 
 import io
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pytest
 import seqgraph_jax as sg
 from experiments import cli, study
 from experiments.cli import RunOptions, UsageError, parse
-from experiments.directory import Directory
+from experiments.directory import Directory, open_directory
 from seqgraph_jax import TrainConfig
 from seqgraph_jax.training.ranges import Count, Positive, Share, bounds_of
 
@@ -172,6 +173,16 @@ def test_output_that_is_full_is_one_sentence():
     assert answer.returncode == 2
     assert answer.stderr.startswith("error: the output cannot be")
     assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks")
+def test_a_run_directory_in_use_is_one_sentence(tmp_path, capsys):
+    def main(argv):
+        with open_directory("x", tmp_path / "run", argv == ["--resume"], {"a": 1}):
+            assert cli.command("experiments.x", main)(["--resume"]) == 2
+
+    assert cli.command("experiments.x", main)([]) == 0
+    assert_one_sentence(capsys, "another process trains in")
 
 
 def test_tables_show_names_as_they_are(capsys):

@@ -123,6 +123,15 @@ def test_what_cannot_be_saved_is_not_trained(tmp_path, monkeypatch):
         sg.train_seeds(MODEL, TASK, CONFIG, [0], directory=tmp_path / "run")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs locks")
+def test_a_directory_in_use_is_refused(tmp_path):
+    with (
+        checkpoints.locked(tmp_path),
+        pytest.raises(CheckpointError, match="another process trains in"),
+    ):
+        sg.train_seeds(MODEL, TASK, CONFIG, [0], directory=tmp_path)
+
+
 def test_checkpoints_at_chosen_steps_stay(tmp_path):
     sg.train_seeds(
         MODEL,

@@ -34,7 +34,8 @@ def write(
     key = jax.random.key(seed)
     if beam is not None:
         if not len(prompt):
-            prompt = np.asarray(jax.random.randint(key, (1,), 0, len(vocabulary)))
+            drawn = jax.random.randint(key, (1,), 0, len(vocabulary))
+            prompt = np.asarray(drawn, np.int32)
             length -= 1
         search = partial(sampling.beam_search, model)
         total = len(prompt) + length

@@ -20,11 +20,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
@@ -52,23 +53,20 @@ class Checkpoint:
             if name.startswith(start)
         }
 
-    def as_dtype(self, dtype: Any) -> "Checkpoint":
-        """The same checkpoint with every floating array in another precision."""
-        return replace(
-            self,
-            arrays={
-                name: array.astype(dtype) if array.dtype.kind == "f" else array
-                for name, array in self.arrays.items()
-            },
-        )
-
-    def restore(self, prefix: str, like: Any) -> Any:
+    def restore(self, prefix: str, like: Any, any_precision: bool = False) -> Any:
         """The tree saved under ``prefix``, in the structure of ``like``.
 
-        ``like`` holds arrays or `jax.ShapeDtypeStruct`. Raises `CheckpointError` if
-        a path, a shape or a dtype is not the same: a checkpoint of another model.
+        ``like`` holds arrays or `jax.ShapeDtypeStruct`. With ``any_precision`` numbers
+        that were saved in another precision are given in that of ``like``. Raises
+        `CheckpointError` if a path, a shape or a dtype is not the same: a checkpoint of
+        another model.
         """
         found, expected = self.under(prefix), flatten(like)
+        if any_precision:
+            for name in found.keys() & expected.keys():
+                dtypes = found[name].dtype, expected[name].dtype
+                if all(jnp.issubdtype(dtype, jnp.floating) for dtype in dtypes):
+                    found[name] = found[name].astype(dtypes[1])
         for name in [*expected, *found]:
             here, there = (
                 f"{tree[name].dtype}{list(tree[name].shape)}"
@@ -115,14 +113,16 @@ def save(
     keep: int = 2,
     keep_steps: Collection[int] = (),
 ) -> Path:
-    """Write ``directory/step``; keep the newest ``keep`` and ``keep_steps``, no other.
+    """Write ``directory/step``; keep it, the newest ``keep`` and ``keep_steps``.
 
     ``config`` holds JSON values. A step that is there already is left as it is.
-    Raises `OSError` if the disk is full or cannot be written; the older checkpoints
-    are then untouched.
+    Raises `ValueError` for ``keep`` below 1, and `OSError` if the disk is full or
+    cannot be written; the older checkpoints are then untouched.
     """
     from orbax.checkpoint import v1 as ocp
 
+    if keep < 1:
+        raise ValueError(f"keep must be 1 or more, not {keep}")
     directory = Path(directory).absolute()
     path = directory / str(step)
     if path.is_dir():
@@ -141,9 +141,39 @@ def save(
         for leftover in directory.glob(_TEMPORARY):
             shutil.rmtree(leftover, ignore_errors=True)
     for old in steps(directory)[:-keep]:
-        if old not in keep_steps:
+        if old not in (step, *keep_steps):
             shutil.rmtree(directory / str(old))
     return path
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a directory, which is made.
+
+    Raises `CheckpointError` if another one is in it. The lock goes with its process,
+    however that ends; a system that has no such locks keeps nobody out.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    file = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise CheckpointError(
+            f"another process trains in {directory}: wait until it has ended, or take "
+            "another directory"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(file)
 
 
 def make_room(directory: Path, num_bytes: int) -> None:
