@@ -10,6 +10,7 @@ from typing import Literal
 
 import pytest
 
+import experiments.__main__
 import seqgraph_jax as sg
 from experiments import cli, study
 from experiments.cli import RunOptions, UsageError, parse
@@ -84,17 +85,25 @@ def test_help_shows_ranges_choices_and_a_line_of_docstrings(capsys):
         assert words not in text
 
 
-@pytest.mark.parametrize("name", ["lstm_vs_gru", "gradients", "molecules", "sample"])
-def test_help_is_there_before_jax_is(name):
-    program = (
-        f"import sys; from experiments import {name}\n"
-        f"try: {name}.main(['--help'])\n"
-        "except SystemExit: print('imported', 'jax' in sys.modules)"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert answer.stdout.splitlines()[-1] == "imported False"
+HELP = """
+import contextlib, importlib, io, sys
+for name in sys.argv[1:]:
+    module = importlib.import_module(f"experiments.{name}")
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        module.main(["--help"])
+    assert "Time: " in text.getvalue(), name
+    for words in ("Raises", ">>>", "jax"):
+        assert words not in text.getvalue().replace("seqgraph_jax", ""), (name, words)
+    assert "jax" not in sys.modules, name
+"""
+
+
+def test_every_help_is_there_before_jax_is():
+    names = [name for name, _, _ in experiments.__main__.experiments()]
+    assert len(names) > 8
+    command = [sys.executable, "-c", HELP, *names]
+    subprocess.run(command, check=True)
 
 
 def raising(error):
