@@ -314,3 +314,11 @@ def test_text_that_was_trained_on_is_not_called_held_out(holdout, corpus, name, 
     batch, found = temperature.text_to_predict(config, trained, "abca" * 250)
     assert found == name
     assert (batch.targets >= 0).sum() == size - 1
+
+
+def test_a_terminal_is_given_no_commands(monkeypatch):
+    # A text that clears the screen of whoever reads it; a file gets it as it is.
+    written = "a\x1b[2J\u0085b\nc"
+    assert sample._one_line(written) == written.replace("\n", " ")
+    monkeypatch.setattr(sample.sys.stdout, "isatty", lambda: True)
+    assert sample._one_line(written) == r"a\x1b[2J\x85b c"
