@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, 
 from pathlib import Path
 from typing import Annotated, Any, cast, get_origin, get_type_hints
 
+from experiments.streams import every_character, let_go_of_output, printable
 from seqgraph_jax.training.ranges import (
     AtLeast,
     Count,
@@ -28,6 +29,11 @@ from seqgraph_jax.training.ranges import (
 
 START = time.perf_counter()  # seconds; close to the process's start
 HELP = ("-h", "--help")
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in messages of JAX
+MAKE_SMALLER = (
+    "take smaller batches (--batch-size), fewer examples to evaluate (--eval-size), "
+    "fewer seeds at once (--seed-width), or a smaller network"
+)
 
 
 class UsageError(ValueError):
@@ -245,12 +251,22 @@ def command(
     def run(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
         try:
-            main(argv)
+            with every_character(sys.stdout):
+                main(argv)
+                sys.stdout.flush()
         except UsageError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
+            return _fail(str(error), error)
         except BrokenPipeError:  # who reads, such as head, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            let_go_of_output()
+        except OSError as error:
+            let_go_of_output()
+            what = error.filename or "the output"
+            reason = error.strerror or str(error)
+            return _fail(f"{what} cannot be read or written: {reason}", error)
+        except (MemoryError, RuntimeError) as error:
+            if not isinstance(error, MemoryError) and OUT_OF_MEMORY not in str(error):
+                raise
+            return _fail(f"there is not enough memory: {MAKE_SMALLER}", error)
         except KeyboardInterrupt as stop:
             from seqgraph_jax.training.saving import Interrupted
 
@@ -269,3 +285,20 @@ def command(
         return 0
 
     return run
+
+
+def set_up(cache: bool) -> None:
+    """`seqgraph_jax.set_up`; raises `UsageError` if JAX has no device."""
+    from seqgraph_jax.training import setup
+
+    try:
+        setup.set_up(cache=cache)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _fail(message: str, error: BaseException) -> int:
+    """Print one sentence, and what was noted on the error; the exit code."""
+    notes = getattr(error, "__notes__", [])
+    print(f"error: {printable('; '.join([message, *notes]))}", file=sys.stderr)
+    return 2

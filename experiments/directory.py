@@ -3,6 +3,8 @@
 ``config.json`` is written first and says whose run it is.
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,20 +27,33 @@ class Directory:
         return self.path / "state" / name
 
 
+@contextlib.contextmanager
 def open_directory(
     experiment: str, out: Path | None, resume: bool, settings: dict[str, Any]
-) -> Directory:
+) -> Iterator[Directory]:
     """Make a run directory, or with ``resume`` find the one to go on with.
 
-    Raises `UsageError` if the directory holds something else, cannot be written, or
-    was made with other settings.
+    It is this process's alone as long as it is open. Raises `UsageError` if the
+    directory holds something else, cannot be written, was made with other settings, or
+    is open in another process.
     """
     settings = sg.reports.results.json_value(settings)
     if resume:
         path = out or _newest_unfinished(experiment)
         _check_same_settings(path, settings)
-        return Directory(path, settings)
-    path = out or _new_name(experiment)
+    else:
+        path = out or _new_name(experiment)
+        _make(path, settings)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(sg.checkpoints.locked(path))
+        except sg.checkpoints.CheckpointError as error:
+            raise UsageError(str(error)) from error
+        yield Directory(path, settings)
+
+
+def _make(path: Path, settings: dict[str, Any]) -> None:
+    """Make the directory with its config.json, unless there is something in it."""
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             hint = "; add --resume to go on with it" if _is_run(path) else ""
@@ -47,7 +62,6 @@ def open_directory(
         sg.reports.results.write_json(path / "config.json", settings)
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}") from error
-    return Directory(path, settings)
 
 
 def _is_run(path: Path) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 import seqgraph_jax as sg
 from experiments import temperature
-from experiments.cli import UsageError, command, command_line, parse
+from experiments.cli import UsageError, command, command_line, parse, set_up
 
 MODULE = "experiments.export"
 GRIMM = """
@@ -43,7 +43,7 @@ class Config:
 def run(argv: Sequence[str]) -> None:
     """Write the copy."""
     config = parse(Config(), argv, f"python -m {MODULE}", __doc__ or "")
-    sg.set_up(cache=config.compilation_cache)
+    set_up(config.compilation_cache)
     if config.out.exists():
         raise UsageError(f"{config.out} exists already")
     try:
@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> None:
     card = _card(
         last, stored, kept, record, str(config.run), command_line(MODULE, argv)
     )
-    (config.out / "README.md").write_text(card, encoding="utf-8")
+    sg.reports.results.write_text(config.out / "README.md", card)
     size = sum(path.stat().st_size for path in config.out.rglob("*") if path.is_file())
     print(f"{config.out}: {size / 1e6:.1f} MB, {len(kept) + 1} checkpoints")
 

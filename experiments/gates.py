@@ -24,7 +24,7 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import lstm_vs_gru
-from experiments.cli import RunOptions, TrainOptions, with_values
+from experiments.cli import RunOptions, TrainOptions, UsageError, with_values
 from experiments.sample import SHIPPED
 from experiments.study import Report, Study, Trained, experiment
 from seqgraph_jax.training.metrics import percent
@@ -117,6 +117,19 @@ def sections(run: Any, task: Any, text: Any, smoke: bool) -> Found:
     return [*counted, *course, *on_text], record
 
 
+def trained_seeds(run: Any) -> list[int]:
+    """Seeds whose training has not diverged; raises `UsageError` if there are none."""
+    seeds = [
+        seed for seed, lost in zip(run.seeds, run.diverged, strict=True) if not lost
+    ]
+    if not seeds:
+        raise UsageError(
+            "every seed diverged, so there is no trained network to look into: start "
+            "anew with a lower --learning-rate"
+        )
+    return seeds
+
+
 def on_numbers(run: Any, task: Any, smoke: bool) -> Found:
     """Distribution and saturation of the gates, on numbers drawn as in training."""
     import jax
@@ -124,8 +137,8 @@ def on_numbers(run: Any, task: Any, smoke: bool) -> Found:
     size = NUM_NUMBERS_SMOKE if smoke else NUM_NUMBERS
     numbers = task.sample(jax.random.key(NUMBERS_KEY), size)
     digits = numbers.inputs != 0  # padding is read by a network, but never counted
-    gates, right = [], []
-    for seed in run.seeds:
+    gates, right, seeds = [], [], trained_seeds(run)
+    for seed in seeds:
         params = run.params(seed, best=False)
         [layer] = sg.analysis.layer_gates(params, numbers.inputs)
         given = sg.analysis.gates.answers(params, layer.hidden[:, -1]).argmax(-1)
@@ -134,7 +147,7 @@ def on_numbers(run: Any, task: Any, smoke: bool) -> Found:
     found = sg.analysis.count_gates(gates, digits)
     converged = int(np.isfinite(run.updates_to_converge).sum())
     caption = (
-        f"An LSTM of {run.model.features} units, {len(run.seeds)} seeds, of which "
+        f"An LSTM of {run.model.features} units, {len(seeds)} seeds, of which "
         f"{converged} converged in at most {run.updates[-1]} updates; accuracy on the "
         f"numbers counted here {percent(float(np.mean(right)))}. Shares of the "
         f"values at all {int(digits.sum()):,} digits of {size:,} numbers, drawn as in "
@@ -145,8 +158,8 @@ def on_numbers(run: Any, task: Any, smoke: bool) -> Found:
         "below: a dot is one unit of one seed."
     )
     record = {
-        "seeds": list(run.seeds),
-        "updates_to_converge": run.updates_to_converge.tolist(),
+        "seeds": seeds,
+        "updates_to_converge": run.updates_to_converge[~run.diverged].tolist(),
         "accuracy": right,
         "saturation": means(found.saturations),
     }
@@ -157,7 +170,8 @@ def on_numbers(run: Any, task: Any, smoke: bool) -> Found:
 
 def along_number(run: Any, task: Any) -> Found:
     """The first seed's network along `NUMBER`: all its gates, and its answers."""
-    params, digits = run.params(run.seeds[0], best=False), f"{NUMBER:b}"
+    seed, digits = trained_seeds(run)[0], f"{NUMBER:b}"
+    params = run.params(seed, best=False)
     tokens = sg.tasks.binary.binary_symbols(np.array(NUMBER), task.length)
     [layer] = sg.analysis.gates.course(params, tokens)
     gates = {k: v[-len(digits) :] for k, v in layer._asdict().items()}  # no padding
@@ -170,7 +184,7 @@ def along_number(run: Any, task: Any) -> Found:
     )
     right = int(((given > 0.5) == labels).sum())
     caption = (
-        f"The network of seed {run.seeds[0]}, the first. A row is a unit, the same "
+        f"The network of seed {seed}, the first. A row is a unit, the same "
         "one in all five maps: at the top the one whose forget gate is on average "
         "the most open along this number. Columns are its bits; the padding that is "
         "read before them is left out. At the dashed line a 1 ends the first block "

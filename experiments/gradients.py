@@ -163,7 +163,14 @@ def report(config: Config, arm: Any, text: Any, trained: Trained) -> Report:
     with Console(stderr=True).status("measuring gradients"):
         measured = measure(config, trained.runs)
     seeds = trained.seeds[:NUM_GATE_SEEDS]
-    gated = sg.train_seeds(arm.model, arm.task, arm.config, seeds, width=len(seeds))
+    gated = sg.train_seeds(
+        arm.model,
+        arm.task,
+        arm.config,
+        seeds,
+        width=len(seeds),
+        directory=trained.directory / "state" / "gates",
+    )
     of_gates, record = gates.sections(gated, arm.task, text, trained.smoke)
     tables = sg.reports.flows
     judged = {cell: tables.judge_delays(run) for cell, run in trained.runs.items()}

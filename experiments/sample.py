@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import seqgraph_jax as sg
-from experiments.cli import UsageError, command, parse
+from experiments.cli import UsageError, command, parse, set_up
+from experiments.streams import printable
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "grimm"
@@ -111,7 +112,7 @@ def run(argv: Sequence[str]) -> None:
     tau = tau_of(config)
     if not config.json:
         print(convention(config, tau), flush=True)
-    sg.set_up(cache=config.compilation_cache)
+    set_up(config.compilation_cache)
     try:
         loaded = sg.load_text_model(config.checkpoint, config.step)
         prompt = loaded.vocabulary.encode(config.prompt)
@@ -155,7 +156,9 @@ def run(argv: Sequence[str]) -> None:
 
 
 def _one_line(text: str) -> str:
-    return text.replace("\n", " ")
+    """The text as it is, but for line ends; a terminal is not given commands."""
+    line = text.replace("\n", " ")
+    return printable(line) if sys.stdout.isatty() else line
 
 
 def _record(

@@ -19,6 +19,7 @@ import seqgraph_jax as sg
 from experiments import cli
 from experiments.cli import RunOptions, TrainOptions, UsageError
 from experiments.directory import Directory, open_directory
+from experiments.streams import printable
 from seqgraph_jax.training.config import TrainConfig
 
 
@@ -103,7 +104,7 @@ def experiment(
         prog = f"python -m {module}"
         first = (*choices, "smoke")
         config = cli.parse(default, argv, prog, doc or "", choose, first)
-        sg.set_up(cache=config.run.compilation_cache)
+        cli.set_up(config.run.compilation_cache)
         usual = seeds(config)
         chosen = cli.choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
         try:
@@ -117,25 +118,36 @@ def experiment(
         options = cli.nested(config, TrainOptions)
         width = cli.choose_width(options, config.run.smoke, num_runs)
         settings = _settings(config, study, chosen, width)
-        place = open_directory(name, config.run.out, options.resume, settings)
-        with _writing_to(place):
-            study.start(place.path)
-        setup_s = time.perf_counter() - cli.START
-        runs = train(study, chosen, width, place, options.checkpoint_every)
-        report = study.report(Trained(chosen, runs, place.path, config.run.smoke))
-        timing = {
-            "setup_s": setup_s,
-            "compile_s": sum(run.compile_s for run in runs.values()),
-            "train_s": sum(run.train_s for run in runs.values()),
-            "total_s": time.perf_counter() - cli.START,
-        }
-        command = cli.command_line(module, argv)
-        record = sg.reports.results.results_record(
-            name, place.settings, chosen, report.arms, report.comparisons, timing
-        )
-        publish(place, study.title, question, command, report, record)
+        with open_directory(name, config.run.out, options.resume, settings) as place:
+            with _writing_to(place):
+                study.start(place.path)
+            setup_s = time.perf_counter() - cli.START
+            runs = train(study, chosen, width, place, options.checkpoint_every)
+            with _keeping(place):
+                trained = Trained(chosen, runs, place.path, config.run.smoke)
+                report = study.report(trained)
+                record = sg.reports.results.results_record(
+                    name,
+                    place.settings,
+                    chosen,
+                    report.arms,
+                    report.comparisons,
+                    _timing(setup_s, runs),
+                )
+                command = cli.command_line(module, argv)
+                publish(place, study.title, question, command, report, record)
 
     return cli.command(module, main)
+
+
+def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:
+    """Seconds of this process, and those of training that were saved before."""
+    return {
+        "setup_s": setup_s,
+        "compile_s": sum(run.compile_s for run in runs.values()),
+        "train_s": sum(run.train_s for run in runs.values()),
+        "total_s": time.perf_counter() - cli.START,
+    }
 
 
 def _settings(
@@ -166,6 +178,20 @@ def _writing_to(place: Directory) -> Iterator[None]:
             f"cannot write to {place.path}: {error.strerror or error}; what was saved "
             "before is kept, and --resume goes on from there"
         ) from error
+
+
+@contextlib.contextmanager
+def _keeping(place: Directory) -> Iterator[None]:
+    """Note on any error that what was trained before it is not lost."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, UsageError) and (place.path / "state").is_dir():
+            error.add_note(
+                f"what was trained is kept in {place.path}, and --resume goes on from "
+                "there"
+            )
+        raise
 
 
 def train(
@@ -225,7 +251,7 @@ def publish(
     report: Report,
     record: Mapping[str, Any],
 ) -> None:
-    """Write report.html and results.json; print tables, verdicts, and where it is."""
+    """Write report.html and results.json, and `show` the rest."""
     runs = {k: arm for k, arm in report.arms.items() if isinstance(arm, sg.Run)}
     notes = [*sg.reports.warnings(runs), *report.notes]
     with _writing_to(place):
@@ -242,23 +268,30 @@ def publish(
         sg.reports.results.write_json(
             place.path / "results.json", {**record, **report.extra}
         )
-    console = Console(highlight=False, markup=False)
+    show(report, notes, place.path)
+
+
+def show(report: Report, notes: Sequence[str], directory: Path) -> None:
+    """Print tables, notes, verdicts, and where the report is."""
+    console = Console(highlight=False, markup=False, emoji=False)
     for section in report.sections:
         if section.printed and section.table is not None:
             console.print(rich_table(section.table), soft_wrap=True)
-    for note in notes:
-        console.print(f"Note: {note}", soft_wrap=True)
-    for verdict in report.verdicts:
-        console.print(f"Verdict: {verdict}", soft_wrap=True)
-    for line in (f"Report: {place.path / 'report.html'}", *report.closing):
-        console.print(line, soft_wrap=True)
+    for line in (
+        *(f"Note: {note}" for note in notes),
+        *(f"Verdict: {verdict}" for verdict in report.verdicts),
+        f"Report: {directory / 'report.html'}",
+        *report.closing,
+    ):
+        console.print(printable(line), soft_wrap=True)
 
 
 def rich_table(table: "sg.Table") -> RichTable:
     """The table as the terminal shows it."""
     shown = RichTable(box=box.SIMPLE, caption=table.caption, caption_justify="left")
     for i, name in enumerate(table.header):
+        name = printable(name)
         shown.add_column(name, justify="left" if i == 0 else "right")
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(printable, row))
     return shown

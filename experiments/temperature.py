@@ -27,6 +27,7 @@ from experiments import train_text
 from experiments.cli import RunOptions
 from experiments.sample import SHIPPED
 from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import Count, Positive
 
 LONGER = "Longer training, longer loops?"
@@ -74,9 +75,10 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     steps = sg.text.kept_steps(config.checkpoint, loaded.config["cell"])
     models = {step: sg.load_text_model(config.checkpoint, step) for step in steps}
     corpus = read_corpus(config, loaded)
+    text = text_to_predict(config, loaded, corpus)
     return Study(
         "Temperature and training of a character model",
-        partial(report, config, models, corpus),
+        partial(report, config, models, corpus, text),
         settings={
             "checkpoint": str(config.checkpoint),
             "model": dict(loaded.config),
@@ -86,34 +88,51 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     )
 
 
+def text_to_predict(config: Config, loaded: Any, corpus: str) -> tuple[Any, Metric]:
+    """What was held out, as a batch, and what it is called.
+
+    Of a model that was trained on its whole text, and of another text, the end.
+    """
+    share, evaluation = loaded.config["holdout"], sg.text.evaluation
+    task = sg.text.text_task(
+        loaded.vocabulary, corpus, loaded.config["window"], share or 0.05
+    )
+    unseen = share or config.corpus
+    name = evaluation.HELD_OUT if unseen else evaluation.TRAINED_ON
+    return task.evaluation(None, 64), name
+
+
 def measure(
-    config: Config, models: Mapping[int, Any], corpus: str
+    config: Config, models: Mapping[int, Any], corpus: str, text: tuple[Any, Metric]
 ) -> tuple[Measurements, Measurements]:
     """Measurements by tau, at the last checkpoint, and by updates."""
-    last, text = models[max(models)], sg.text
-    held_out = max(last.config["holdout"], 0.05)
-    task = text.text_task(last.vocabulary, corpus, last.config["window"], held_out)
-    batch = task.evaluation(None, 64)
-    known = set(text.measures.words(corpus))
+    last, (batch, name), evaluation = models[max(models)], text, sg.text.evaluation
+    known = set(sg.text.measures.words(corpus))
     nothing = np.zeros(0, np.int32)
     greedy = max(config.length, 20) + 100 * (not config.run.smoke)
     by_tau, by_step = {}, {}
     for tau in sg.training.track(config.taus, "by temperature"):
-        written = text.writing.texts(
+        written = sg.text.writing.texts(
             last, nothing, config.length, config.num, config.seed, tau
         )
-        by_tau[tau] = text.on_text(last, batch, tau)
-        by_tau[tau] |= text.written_values(written, corpus, known)
+        by_tau[tau] = evaluation.on_text(last, batch, tau, name)
+        by_tau[tau] |= evaluation.written_values(written, corpus, known)
     for step, model in sg.training.track(models.items(), "by updates"):
-        by_step[step] = text.on_text(model, batch)
-        by_step[step] |= text.greedy_values(model, greedy, config.num, corpus, known)
+        by_step[step] = evaluation.on_text(model, batch, bits=name)
+        by_step[step] |= evaluation.greedy_values(
+            model, greedy, config.num, corpus, known
+        )
     return by_tau, by_step
 
 
 def report(
-    config: Config, models: Mapping[int, Any], corpus: str, trained: Trained
+    config: Config,
+    models: Mapping[int, Any],
+    corpus: str,
+    text: tuple[Any, Metric],
+    trained: Trained,
 ) -> Report:
-    by_tau, by_step = measure(config, models, corpus)
+    by_tau, by_step = measure(config, models, corpus, text)
     verdicts, comparisons = judge(by_tau, by_step)
     last = models[max(models)]
     size = sg.num_params(last.params) // len(last.seeds)

@@ -95,6 +95,7 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
         settings={
             "corpus_sha256": hashlib.sha256(corpus.encode()).hexdigest(),
             "vocabulary_size": len(vocabulary),
+            "vocabulary_sha256": vocabulary.sha256,
         },
         start=lambda directory: vocabulary.save(directory / "vocabulary.json"),
         status=partial(status, config.train.batch_size * config.window),
@@ -106,11 +107,12 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
 def status(characters: int, run: Any) -> str:
     """Means over seeds, and characters of all seeds a second, ``characters`` an update.
 
-    Loss (nats) and accuracy are those of training, bits of the evaluation text.
+    Loss (nats) and accuracy are those of training, bits of the evaluation text; seeds
+    that diverged are left out.
     """
     rate = run.updates[-1] * len(run.seeds) * characters / max(run.train_s, 1e-9)
     loss, accuracy, bits = (
-        run.metrics[name][:, -1].mean()
+        np.mean(run.values(name)[~run.diverged]) if not run.diverged.all() else np.nan
         for name in ("train_loss", "train_accuracy", "bits_per_char")
     )
     return (
@@ -157,22 +159,23 @@ def report(config: Config, trained: Trained) -> Report:
 
 def sentences(run: Any, held_out: str) -> list[str]:
     """What was reached, and what the held-out text says of overfitting."""
-    accuracy, bits = (
-        sg.statistics.summarize(run.values(name))
-        for name in ("train_accuracy", "bits_per_char")
-    )
-    if not accuracy.n:
+    if run.diverged.all():
         return ["No seed trained to its end: all of them diverged."]
+    accuracy, bits = (
+        run.values(name)[~run.diverged] for name in ("train_accuracy", "bits_per_char")
+    )
     found = [
-        f"Training accuracy is {accuracy.mean:.1%} and the {held_out} takes "
-        f"{bits.mean:.3f} bits per character, on average over {accuracy.n} "
-        f"seed{'s' if accuracy.n > 1 else ''}."
+        f"Training accuracy is {accuracy.mean():.1%} and the {held_out} takes "
+        f"{bits.mean():.3f} bits per character, on average over {len(bits)} "
+        f"seed{'s' if len(bits) > 1 else ''}."
     ]
-    curve = run.metrics["bits_per_char"][~run.diverged].mean(axis=0)
+    curves = run.metrics["bits_per_char"][~run.diverged]
+    had_by_all = np.isfinite(curves).all(axis=0)  # until the first seed has stopped
+    curve, updates = curves[:, had_by_all].mean(axis=0), run.updates[had_by_all]
     best = int(np.argmin(curve))
     if best < len(curve) - 1:
         found.append(
-            f"The {held_out} was predicted best after {run.updates[best]:,} updates "
+            f"The {held_out} was predicted best after {updates[best]:,} updates "
             f"({curve[best]:.3f} bits per character, mean over seeds)."
         )
     return found

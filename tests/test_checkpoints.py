@@ -59,6 +59,53 @@ def test_saving_a_step_again_leaves_it_alone(tmp_path):
     assert checkpoints.load(tmp_path).arrays["state.params.kernel"][0, 0] == 0
 
 
+@pytest.mark.skipif(os.name != "posix", reason="names that other systems lack")
+@pytest.mark.parametrize("name", ["sweep[3,5]", "x*", "old\\new", "caf\udce9", "a b:c"])
+def test_any_name_of_a_directory_will_do(tmp_path, name):
+    # A name that is read as a pattern, which nothing or something else fits.
+    checkpoints.save(tmp_path / "x_other" / "arm", 10, tree(1), {})
+    directory = tmp_path / name / "arm"
+    for step in (10, 20):
+        checkpoints.save(directory, step, tree(step), {"step": step})
+    assert checkpoints.load(directory).config == {"step": 20}
+    kernel = checkpoints.load(directory, 10).arrays["state.params.kernel"]
+    np.testing.assert_array_equal(kernel, tree(10)["state"].params["kernel"])
+    assert sorted(path.name for path in directory.iterdir()) == ["10", "20"]
+
+
+def test_only_plain_numbers_are_steps(tmp_path):
+    checkpoints.save(tmp_path, 10, tree(), {})
+    for name in ("³", "٣", "007", "-1", "notes"):
+        (tmp_path / name).mkdir()
+    assert checkpoints.steps(tmp_path) == [10]
+
+
+def test_what_was_saved_last_stays(tmp_path):
+    # An earlier step that is deleted as soon as it is written.
+    for step in (20, 30):
+        checkpoints.save(tmp_path, step, tree(), {})
+    assert checkpoints.save(tmp_path, 10, tree(), {}).is_dir()
+    assert checkpoints.steps(tmp_path) == [10, 20, 30]
+    with pytest.raises(ValueError, match="keep must be 1 or more, not 0"):
+        checkpoints.save(tmp_path, 40, tree(), {}, keep=0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks")
+def test_a_directory_is_locked_as_long_as_it_is_used(tmp_path):
+    # Two processes of which each deletes what the other one is writing.
+    directory = tmp_path / "new" / "run"
+    with checkpoints.locked(directory):
+        with (
+            pytest.raises(CheckpointError, match="another process trains in"),
+            checkpoints.locked(directory),
+        ):
+            pass
+        with checkpoints.locked(tmp_path):
+            pass
+    with checkpoints.locked(directory):
+        assert list(directory.iterdir()) == []
+
+
 def test_an_empty_directory_has_no_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match=r"holds no checkpoint \(none\)"):
         checkpoints.load(tmp_path / "nothing")

@@ -1,16 +1,24 @@
 """Command lines: ranges and choices in types, presets, help, sentences for errors."""
 
+import io
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from experiments import cli
+import experiments.__main__
+import seqgraph_jax as sg
+from experiments import cli, study
 from experiments.cli import RunOptions, UsageError, parse
+from experiments.directory import Directory, open_directory
 from seqgraph_jax import TrainConfig
 from seqgraph_jax.training.ranges import Count, Positive, Share, bounds_of
+
+from .sentences import assert_one_sentence
 
 
 @dataclass(frozen=True)
@@ -77,17 +85,125 @@ def test_help_shows_ranges_choices_and_a_line_of_docstrings(capsys):
         assert words not in text
 
 
-@pytest.mark.parametrize("name", ["lstm_vs_gru", "gradients", "molecules", "sample"])
-def test_help_is_there_before_jax_is(name):
-    program = (
-        f"import sys; from experiments import {name}\n"
-        f"try: {name}.main(['--help'])\n"
-        "except SystemExit: print('imported', 'jax' in sys.modules)"
-    )
+HELP = """
+import contextlib, importlib, io, sys
+for name in sys.argv[1:]:
+    module = importlib.import_module(f"experiments.{name}")
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        module.main(["--help"])
+    assert "Time: " in text.getvalue(), name
+    for words in ("Raises", ">>>", "jax"):
+        assert words not in text.getvalue().replace("seqgraph_jax", ""), (name, words)
+    assert "jax" not in sys.modules, name
+"""
+
+
+def test_every_help_is_there_before_jax_is():
+    names = [name for name, _, _ in experiments.__main__.experiments()]
+    assert len(names) > 8
+    command = [sys.executable, "-c", HELP, *names]
+    subprocess.run(command, check=True)
+
+
+def raising(error):
+    def main(argv):
+        raise error
+
+    return cli.command("experiments.x", main)
+
+
+def noted(error, note):
+    error.add_note(note)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (UsageError("no such arm"), "error: no such arm"),
+        (UsageError("a\x1b[2Jb\n"), r"a\x1b[2Jb\n"),
+        (MemoryError("of NumPy"), "not enough memory: take smaller batches"),
+        (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "not enough memory"),
+        (OSError(28, "No space left"), "the output cannot be read or written: No"),
+        (OSError(36, "Name too long", "xxx"), "xxx cannot be read or written: Name"),
+        (noted(MemoryError(), "the state is kept"), "; the state is kept"),
+    ],
+)
+def test_what_a_machine_lacks_is_one_sentence(capsys, error, message):
+    assert raising(error)([]) == 2
+    assert_one_sentence(capsys, message)
+
+
+def test_a_fault_of_the_program_is_none(capsys):
+    with pytest.raises(RuntimeError, match="INTERNAL"):
+        raising(RuntimeError("INTERNAL: something else"))([])
+
+
+def test_an_error_after_training_says_what_is_kept(tmp_path):
+    # A traceback after hours of training, and no word of the state.
+    place = Directory(tmp_path, {})
+    with pytest.raises(KeyError) as found, study._keeping(place):
+        raise KeyError
+    assert not hasattr(found.value, "__notes__")  # nothing was trained
+    place.arm("gru").mkdir(parents=True)
+    with pytest.raises(KeyError) as found, study._keeping(place):
+        raise KeyError
+    [note] = found.value.__notes__
+    assert note.startswith(f"what was trained is kept in {tmp_path}")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_characters_that_a_stream_lacks_are_escaped(monkeypatch, encoding):
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding, "strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    text = "λ \udce9"
+
+    assert cli.command("experiments.x", lambda argv: print(text))([]) == 0
+    found = written.getvalue().decode(encoding)
+    assert found == f"{'λ' if encoding == 'utf-8' else chr(92) + 'u03bb'} \\udce9\n"
+    assert stream.errors == "strict"
+
+
+FULL = """
+import sys
+from experiments.cli import command
+sys.stdout = open("/dev/full", "w")
+sys.exit(command("experiments.x", lambda argv: print("much"))([]))
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
+def test_output_that_is_full_is_one_sentence():
     answer = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", FULL], capture_output=True, text=True
     )
-    assert answer.stdout.splitlines()[-1] == "imported False"
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("error: the output cannot be")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks")
+def test_a_run_directory_in_use_is_one_sentence(tmp_path, capsys):
+    def main(argv):
+        with open_directory("x", tmp_path / "run", argv == ["--resume"], {"a": 1}):
+            assert cli.command("experiments.x", main)(["--resume"]) == 2
+
+    assert cli.command("experiments.x", main)([]) == 0
+    assert_one_sentence(capsys, "another process trains in")
+
+
+def test_tables_show_names_as_they_are(capsys):
+    table = sg.Table(["", "[red]gru", ":x:"], [["a[0]", "1\x1b[2J", "[/b]"]], "[i]")
+    section = sg.Section("Results", table, printed=True)
+    report = study.Report({}, ["[bold]v[/bold] :x:"], [section], closing=["\x07"])
+    study.show(report, ["[n] \x1b"], Path("run[1]"))
+    out = capsys.readouterr().out
+    for words in ("[red]gru", ":x:", "a[0]", r"1\x1b[2J", "[/b]", "[i]", r"\x07"):
+        assert words in out
+    for words in ("Verdict: [bold]v[/bold] :x:", r"[n] \x1b", "run[1]"):
+        assert words in out
 
 
 def test_records_nested_in_a_configuration_are_found():

@@ -41,6 +41,16 @@ def places(tmp_path, monkeypatch):
     return tmp_path / "data", datasets.cache_directory()
 
 
+def test_a_user_without_a_home_finds_what_is_there(monkeypatch, tmp_path):
+    def home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(datasets.Path, "home", home)
+    monkeypatch.setattr(datasets.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert datasets.cache_directory() == tmp_path / "seqgraph_jax" / "data"
+
+
 # Planetoid
 
 

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from experiments import gates as experiment
+from experiments.cli import UsageError
 from seqgraph_jax.analysis.gates import Gates, answers, layer_gates, most_varied
 from seqgraph_jax.recurrent.networks import SequenceClassifier
 from seqgraph_jax.tasks.binary import baum_sweet
 from seqgraph_jax.text.networks import CharLM
+
+from .test_seeds import made_run
 
 #: Programs are compiled once.
 pytestmark = pytest.mark.xdist_group("gradients")
@@ -52,6 +55,15 @@ def test_answers_are_those_of_the_network(key):
     expected = jax.nn.softmax(model.apply({"params": params}, tokens))
     found = answers(params, gates.hidden[:, -1])
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_networks_that_diverged_are_not_looked_into():
+    # Gates that are NaN, whose answers argmax takes for label 0.
+    run = made_run([[0.5, 0.6], [0.5, float("nan")], [0.4, 0.4]], updates=20)
+    assert experiment.trained_seeds(run) == [0, 2]
+    lost = made_run([[0.5, float("nan")]] * 2, updates=20)
+    with pytest.raises(UsageError, match="every seed diverged"):
+        experiment.trained_seeds(lost)
 
 
 def test_the_most_varied_units_come_first():

@@ -1,10 +1,14 @@
 """The results contract, tables, pictures, and text that wants to be markup."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import seqgraph_jax as sg
 from seqgraph_jax.reports import results
@@ -145,10 +149,81 @@ def test_a_plot_shows_every_seed(runs):
     assert [t.get_text() for t in convergence.texts] == ["2 never", "3 never"]
 
 
+NAMES = ["$", "$$", "$x_$", "_base", r"\$\frac{", "$a$ 5$"]
+
+
+def test_names_in_pictures_are_no_formulas_and_none_is_missing():
+    # A traceback of the parser, or an arm that the legend has not.
+    from seqgraph_jax.reports.plots import classes
+    from seqgraph_jax.reports.plots import curves as plots
+
+    run = made_run([[0.5, 0.6, 0.7]] * 2, updates=30)
+    figure = plots.plot_runs(dict.fromkeys(NAMES, run))
+    drawn = figure.axes[1].get_legend().get_texts()
+    assert [text.get_text().strip() for text in drawn] == NAMES
+    assert not any(text.get_parse_math() for text in drawn)
+    ticks = [label.get_text() for label in figure.axes[2].get_xticklabels()]
+    assert [name.strip() for name in ticks] == NAMES
+    matrix = np.eye(len(NAMES))
+    plots.svg(classes.plot_confusion({"$a_$": matrix}, NAMES))
+
+
+def test_log_scales_have_plain_labels():
+    from seqgraph_jax.reports.plots import curves as plots
+
+    axes = Figure().subplots()
+    axes.set_ylim(2e-3, 30)
+    plots.log_scale(axes)
+    found = [axes.yaxis.get_major_formatter()(x) for x in (1e-3, 1.0, 10.0)]
+    assert found == ["10⁻³", "10⁰", "10¹"]
+
+
+def test_pictures_of_many_classes_and_arms_have_a_bound(tmp_path):
+    # A picture that grows with its classes until there is no memory for it.
+    from seqgraph_jax.reports.plots import classes
+    from seqgraph_jax.reports.plots import curves as plots
+
+    names = [f"class {c} of a list that is far too long to draw" for c in range(300)]
+    figure = classes.plot_confusion({"gcn": np.eye(300), "gat": np.eye(300)}, names)
+    assert max(figure.get_size_inches()) < 30
+    assert len(figure.axes[0].get_xticks()) <= 24
+    plots.write_png(Figure(figsize=(200, 2)), tmp_path / "wide.png")
+    width = (tmp_path / "wide.png").read_bytes()[16:20]
+    assert int.from_bytes(width, "big") == 10_000
+
+
+def test_pictures_do_not_ask_how_matplotlib_is_set(runs):
+    # LaTeX that is not there, a dark background of the reader's.
+    import matplotlib
+
+    from seqgraph_jax.reports.plots import classes
+    from seqgraph_jax.reports.plots import curves as plots
+
+    plain = plots.svg(classes.plot_results(runs, "accuracy"))
+    with matplotlib.rc_context({"text.usetex": True, "axes.facecolor": "black"}):
+        assert plots.svg(classes.plot_results(runs, "accuracy")) == plain
+        assert matplotlib.rcParams["text.usetex"]
+
+
+@pytest.mark.parametrize("backend", ["module://nothing.there", "svg"])
+def test_pictures_need_no_backend(backend):
+    program = (
+        "from seqgraph_jax.reports.plots import style\n"
+        "import matplotlib, os; print(os.environ['MPLBACKEND'])\n"
+        "print(matplotlib.rcParams['backend'] == 'svg')"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.split() == [backend, str(backend == "svg")]
+
+
 def test_a_geometric_mean_ends_where_a_seed_is_0():
     # A mean of the other seeds, which would rise there; a missing seed taken for 0.
-    from matplotlib.figure import Figure
-
     from seqgraph_jax.reports.plots import curves as plots
 
     axes = Figure().subplots()

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from seqgraph_jax.text import sampling
+from seqgraph_jax.text import sampling, writing
 from seqgraph_jax.text.networks import CharLM
 
+from .test_text import small_text_model
+
 V = 5
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,37 @@ def test_first_character_is_uniform_whatever_the_filters(key):
         Fixed((0.0, 9.0, 0.0)), {}, key, nothing, 1, 3, 5.0, 1, 0.1
     )
     assert scipy.stats.chisquare(np.bincount(texts[:, 0], minlength=3)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("tau", [-0.5, NAN, -np.inf])
+def test_a_tau_that_no_scores_have_is_refused(key, tau):
+    with pytest.raises(ValueError, match="tau must be 0 or more, up to infinity, not"):
+        sampling.generate(Counter(), {}, key, jnp.array([[0, 3]]), 6, V, tau)
+    with pytest.raises(ValueError, match="tau must be 0 or more"):
+        sampling.tempered(jnp.arange(3.0), tau)
+    with pytest.raises(ValueError, match="tau must be 0 or more"):
+        next(writing.write(None, None, 3, 1, 0, tau))
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.5, np.inf])
+def test_what_is_ruled_out_stays_so_at_every_tau(tau):
+    # The product of 0 and minus infinity.
+    scores = sampling.tempered(np.float32([-np.inf, 1, 3, -np.inf]), tau)
+    expected = {0.0: [0, 0], 0.5: [-1, 0], np.inf: [-np.inf, 0]}[tau]
+    np.testing.assert_array_equal(scores, [-np.inf, *expected, -np.inf])
+
+
+def test_top_p_of_1_keeps_everything(key):
+    # Probabilities that pass 1 before their end, by rounding.
+    scores = 3 * jax.random.normal(key, (40, 300))
+    np.testing.assert_array_equal(sampling.keep_top_p(scores, 1.0), scores)
+
+
+def test_a_beam_gives_no_text_twice():
+    text_model = small_text_model()
+    prompt = np.array([1], np.int32)
+    [row] = writing.texts(text_model, prompt, 1, 6, 0, 1.0, beam=6)
+    assert sorted(row) == ["ba", "bb", "bc"]
 
 
 @pytest.mark.parametrize("k", [1, 2, 4, 9])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training import checkpoints, setup
 from seqgraph_jax.training.checkpoints import CheckpointError
 
 from .test_training import CONFIG, MODEL, TASK, assert_same_bits
@@ -111,6 +111,27 @@ def test_a_run_that_was_saved_is_read_whole(tmp_path):
     assert (again.train_s, again.compile_s) == (run.train_s, run.compile_s)
 
 
+def test_what_cannot_be_saved_is_not_trained(tmp_path, monkeypatch):
+    # A whole training that ends with its state in a directory that is none.
+    monkeypatch.setattr(sg.training.saving, "prepare", None)
+    (tmp_path / "file").write_text("not a directory")
+    with pytest.raises(OSError, match="file"):
+        sg.train_seeds(MODEL, TASK, CONFIG, [0], directory=tmp_path / "file" / "run")
+    free = checkpoints.shutil.disk_usage(tmp_path)._replace(free=2**20 + 100)
+    monkeypatch.setattr(checkpoints.shutil, "disk_usage", lambda directory: free)
+    with pytest.raises(OSError, match="No space left"):
+        sg.train_seeds(MODEL, TASK, CONFIG, [0], directory=tmp_path / "run")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs locks")
+def test_a_directory_in_use_is_refused(tmp_path):
+    with (
+        checkpoints.locked(tmp_path),
+        pytest.raises(CheckpointError, match="another process trains in"),
+    ):
+        sg.train_seeds(MODEL, TASK, CONFIG, [0], directory=tmp_path)
+
+
 def test_checkpoints_at_chosen_steps_stay(tmp_path):
     sg.train_seeds(
         MODEL,
@@ -165,6 +186,20 @@ def test_the_first_training_serves_all_cores_and_keeps_programs(tmp_path):
     # A way out, and settings of JAX's own, which stay.
     assert settings("leave")[0] == ["1", "None"]
     assert settings("quiet", JAX_NUM_CPU_DEVICES="3")[0][0] == "3"
+
+
+def test_a_platform_that_is_not_there_is_one_sentence(monkeypatch):
+    # A traceback of JAX, which of a missing plug-in says nothing at all.
+    def devices():
+        raise AssertionError
+
+    given = {"jax_platforms": "tpu", "jax_num_cpu_devices": 1}
+    monkeypatch.setattr(setup, "_called", [])
+    monkeypatch.setattr(setup, "_setting", given.get)
+    monkeypatch.setattr(setup.jax, "devices", devices)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="'tpu': name another one, such as cpu"):
+            sg.train_seeds(MODEL, TASK, CONFIG, [0])
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="counts cores")

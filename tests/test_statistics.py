@@ -149,6 +149,50 @@ def test_verdict_of_equal_arms():
     assert c.p_value == 1
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (np.full(9, 0.7 + 0.1), np.full(9, 0.8)),
+        (np.full(22, 1 / 49 * 49), np.ones(22)),
+        (np.full(9, 0.3, np.float32), np.full(9, 0.3)),
+        (np.float32([0.1, 0.7] * 5) * np.float32(1 + 1.2e-7), [0.1, 0.7] * 5),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], [0.2, 0.1, 0.4, 0.3, 0.6, 0.5]),
+    ],
+)
+def test_rounding_is_no_difference(a, b):
+    # A difference of 1e-16 for every seed, which no test takes for chance.
+    [c] = compare({"a": a, "b": b}, METRIC)
+    assert c.verdict == f"a and b do not differ on average over {len(a)} seeds."
+    [c] = compare({"a": np.add(a, 1e-4 * np.arange(1, len(a) + 1)), "b": b}, METRIC)
+    assert c.verdict.startswith("a is higher than b by 0.00")
+
+
+def test_one_seed_shows_no_equality():
+    [c] = compare({"a": [1.0], "b": [1.0]}, METRIC)
+    assert c.verdict == "a and b have one seed to compare, with the same value in both."
+
+
+def test_verdicts_keep_to_their_own_p_value():
+    # A pair of fewer seeds, which cannot have the smallest p and need not.
+    b = np.array([3.0, 1, 4, 1, 5, 9, 2, 6, 5, 3])
+    early, late = np.arange(10) < 8, np.arange(10) > 1
+    a, c = np.where(early, b - 9 - b / 8, NAN), np.where(late, b + 9 + b / 8, NAN)
+    found = compare({"a": a, "b": b, "c": c}, METRIC)
+    assert [pair.num_pairs for pair in found] == [8, 6, 8]
+    assert found[1].p_holm == found[1].p_value == 2 / 2**6
+    assert found[1].verdict.startswith("a is lower than c by 19.12")
+    assert "(p = 0.031 after Holm's correction" in found[1].verdict
+    for c in found:
+        assert ("cannot reach" in c.verdict) <= (c.p_holm >= 0.05)
+
+
+def test_values_that_do_not_exist_are_refused():
+    # A p-value of 0, since no sum of signs is as high as NaN.
+    for function in (paired.sign_flip_test, statistics.bootstrap_interval):
+        with pytest.raises(ValueError, match="2 of 3 values do not exist"):
+            function([1.0, NAN, math.inf])
+
+
 def test_every_pair_is_compared_and_corrected():
     rng = np.random.default_rng(6)
     arms = {name: rng.normal(k, 1, 9) for k, name in enumerate("abc")}

@@ -44,10 +44,54 @@ def test_vocabulary_names_unknown_characters_and_survives_a_file(tmp_path):
     assert Vocabulary.load(tmp_path / "v.json") == vocabulary
     with pytest.raises(TextError, match="'zq' is not in the vocabulary of 7"):
         vocabulary.encode("azbqz")
+    letters = "".join(map(chr, range(0x4E00, 0x5E00)))
+    with pytest.raises(TextError, match="vocabulary of 4096 characters") as error:
+        Vocabulary.of(letters).encode(
+            "q" + letters + "".join(map(chr, range(400, 900)))
+        )
+    assert len(str(error.value)) < 400
     for content in ("", "[]", '{"characters": 3}', '{"characters": "aa"}'):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(TextError, match="is not a vocabulary"):
             Vocabulary.load(tmp_path / "bad.json")
+
+
+def small_text_model(characters="abc"):
+    model = CharLM("lstm", features=2, num_symbols=3, embedding_features=2)
+    params = model.init(jax.random.key(0), jnp.zeros((1, 1), jnp.int32))["params"]
+    settings = {"cell": "lstm", "hidden": 2, "embedding": 2, "layers": 2, "seeds": [0]}
+    settings |= {"dropout": 0.0, "tie_weights": False, "forget_bias": 1.0}
+    params = jax.tree.map(lambda leaf: leaf[None], params)
+    vocabulary = Vocabulary.of(characters)
+    return text.TextModel(model, params, vocabulary, (0,), 5, settings)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, np.float16, np.float64])
+def test_models_are_read_in_the_precision_that_jax_computes_in(tmp_path, dtype):
+    saved = small_text_model()
+    text.save_text_model(saved, tmp_path, dtype=dtype)
+    loaded = text.load_text_model(tmp_path)
+    chex.assert_trees_all_equal_dtypes(loaded.params, saved.params)
+    chex.assert_trees_all_close(loaded.params, saved.params, atol=0.02)
+
+
+def test_models_write_in_double_precision(tmp_path):
+    # A shipped model that is called another one, or a carry in single precision.
+    text.save_text_model(small_text_model(), tmp_path)
+    with jax.enable_x64(True):
+        loaded = text.load_text_model(tmp_path)
+        nothing = np.zeros(0, np.int32)
+        [[written]] = text.writing.texts(loaded, nothing, 3, 1, 0, 1.0, chunk=3)
+    assert loaded.params["embedding"].dtype == np.float64
+    assert len(written) == 3
+
+
+def test_a_vocabulary_that_was_changed_is_noticed(tmp_path):
+    # Texts in other letters, from a model that is whole.
+    text.save_text_model(small_text_model(), tmp_path)
+    Vocabulary("acb").save(tmp_path / "vocabulary.json")
+    with pytest.raises(checkpoints.CheckpointError, match="is not the vocabulary that"):
+        text.load_text_model(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +101,8 @@ def test_vocabulary_names_unknown_characters_and_survives_a_file(tmp_path):
         (b"a\x00b", "utf-8", "is a binary file"),
         ("é".encode("latin-1"), "utf-8", r"not utf-8 text \(byte 0\)"),
         (b"a", "utf-99", "encoding 'utf-99' is unknown"),
+        ("ab".encode("utf-16-be"), "utf-16", r"text.txt is not utf-16 text \(UTF-16 "),
+        (b"a", "hex", "encoding 'hex' is unknown"),
         (None, "utf-8", "cannot be read"),
     ],
 )

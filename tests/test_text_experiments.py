@@ -2,14 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from experiments import export, sample, temperature, train_text
-from seqgraph_jax.text.evaluation import ENTROPY
+from seqgraph_jax.text.evaluation import ENTROPY, HELD_OUT, TRAINED_ON
 from seqgraph_jax.text.models import load_text_model
 from seqgraph_jax.training import checkpoints
+
+from .test_seeds import made_run
+from .test_text import small_text_model
+
+NAN = float("nan")
 
 #: Programs are compiled once.
 pytestmark = pytest.mark.xdist_group("text")
@@ -263,3 +269,54 @@ def test_temperature_refuses_another_text(trained, tmp_path, capsys):
     assert "is not the one that the model was trained on" in capsys.readouterr().err
     assert run(temperature, "--taus", "1", "1") == 2
     assert "two or more different" in capsys.readouterr().err
+
+
+def test_sentences_are_of_seeds_that_have_trained():
+    # A mean that one diverged or stopped seed makes NaN, which argmin takes for lowest.
+    bits = np.array([[3.0, 2.0, 2.5, 2.6], [NAN] * 4, [3.0, 2.4, 2.6, NAN]])
+    stopped = replace(
+        made_run(bits, updates=40, patience=2, metric="loss", threshold=None),
+        metrics={"bits_per_char": bits, "train_loss": bits, "train_accuracy": bits / 4},
+        last_update=np.array([40, 40, 30]),
+        best_update=np.array([20, 0, 20]),
+        train_s=1.0,
+    )
+    first, second = train_text.sentences(stopped, "held-out text")
+    assert "takes 2.600 bits per character, on average over 2 seeds." in first
+    assert "Training accuracy is 65.0%" in first
+    assert "was predicted best after 20 updates (2.200 bits" in second
+    assert "loss 2.600, accuracy 65.0%, 2.600 bits/char" in train_text.status(
+        1, stopped
+    )
+    lost = replace(stopped, metrics={k: v * NAN for k, v in stopped.metrics.items()})
+    assert train_text.sentences(lost, "text") == [
+        "No seed trained to its end: all of them diverged."
+    ]
+    assert "loss nan" in train_text.status(1, lost)
+
+
+@pytest.mark.parametrize(
+    ("holdout", "corpus", "name", "size"),
+    [
+        (0.0, "", TRAINED_ON, 50),
+        (0.0, "other.txt", HELD_OUT, 50),
+        (0.02, "", HELD_OUT, 20),
+    ],
+)
+def test_text_that_was_trained_on_is_not_called_held_out(holdout, corpus, name, size):
+    # 5 % at least, of which most was trained on.
+    model = small_text_model()
+    settings = {**model.config, "holdout": holdout, "window": 4}
+    config = temperature.Config(corpus=corpus)
+    trained = replace(model, config=settings)
+    batch, found = temperature.text_to_predict(config, trained, "abca" * 250)
+    assert found == name
+    assert (batch.targets >= 0).sum() == size - 1
+
+
+def test_a_terminal_is_given_no_commands(monkeypatch):
+    # A text that clears the screen of whoever reads it; a file gets it as it is.
+    written = "a\x1b[2J\u0085b\nc"
+    assert sample._one_line(written) == written.replace("\n", " ")
+    monkeypatch.setattr(sample.sys.stdout, "isatty", lambda: True)
+    assert sample._one_line(written) == r"a\x1b[2J\x85b c"

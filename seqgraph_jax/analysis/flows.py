@@ -44,9 +44,11 @@ class Flow(NamedTuple):
 
     @property
     def last(self) -> float:
-        """Geometric mean over seeds of the norm over all T steps."""
+        """Geometric mean of the norm over all T steps, over seeds that have one."""
+        norms = self.norms[:, -1]
         with np.errstate(divide="ignore"):
-            return float(np.exp(np.log(self.norms[:, -1]).mean()))
+            logs = np.log(norms[~np.isnan(norms)])
+        return float(np.exp(logs.mean())) if len(logs) else float("nan")
 
 
 def growth(norms: np.ndarray) -> np.ndarray:

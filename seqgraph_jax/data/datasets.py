@@ -103,8 +103,14 @@ SOURCES = {
 
 
 def cache_directory() -> Path:
-    """Where downloads are kept: ``$XDG_CACHE_HOME`` or ``~/.cache``, and below."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Where downloads are kept: ``$XDG_CACHE_HOME`` or ``~/.cache``, and below.
+
+    A user without a home directory has them among the temporary files.
+    """
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        cache = Path(tempfile.gettempdir())
     return cache / "seqgraph_jax" / "data"
 
 

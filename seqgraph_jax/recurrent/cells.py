@@ -33,11 +33,11 @@ Step = Callable[[Any, jax.Array], tuple[Any, jax.Array]]
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
-def _hidden_carry(self: Any, batch_size: int, dtype: Any = jnp.float32) -> HiddenCarry:
+def _hidden_carry(self: Any, batch_size: int, dtype: Any = float) -> HiddenCarry:
     return HiddenCarry(jnp.zeros((batch_size, self.features), dtype))
 
 
-def _lstm_carry(self: Any, batch_size: int, dtype: Any = jnp.float32) -> LSTMCarry:
+def _lstm_carry(self: Any, batch_size: int, dtype: Any = float) -> LSTMCarry:
     zeros = jnp.zeros((batch_size, self.features), dtype)
     return LSTMCarry(cell=zeros, hidden=zeros)
 

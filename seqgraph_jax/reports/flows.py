@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seqgraph_jax.reports.statistics import mean_interval, share_interval
+from seqgraph_jax.reports.statistics import mean_interval, share_interval, summarize
 from seqgraph_jax.reports.tables import Table, summary_table
 from seqgraph_jax.training.metrics import Metric, number
 from seqgraph_jax.training.runs import Run
@@ -61,10 +61,12 @@ def flow_table(flows: Mapping[str, Any], caption: str = "") -> Table:
     columns = {
         "cell": flows,
         "factor per step, mean (95 % interval)": factors,
-        f"norm over {steps} steps, geometric mean": [f"{f.last:.2g}" for f in found],
+        f"norm over {steps} steps, geometric mean": [number(f.last, 2) for f in found],
         "% of dL/dW from the last 5 steps": [mean_interval(share) for share in late],
         # What step 1 has read reaches the kernel in step 2.
-        "% from step 2": [f"{100 * f.shares[:, -1].mean():.2g}" for f in found],
+        "% from step 2": [
+            number(summarize(100 * flow.shares[:, -1]).mean, 2) for flow in found
+        ],
     }
     return _of_columns(columns, f"{FLOW_CAPTION.format(steps=steps)} {caption}".strip())
 

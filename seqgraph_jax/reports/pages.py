@@ -85,7 +85,7 @@ def write_figure(directory: Path, figure: "Figure | None", name: str) -> str:
         return ""
     from seqgraph_jax.reports.plots import curves  # matplotlib takes a second to import
 
-    figure.savefig(directory / f"{name}.png", dpi=160)
+    curves.write_png(figure, directory / f"{name}.png")
     svg = curves.svg(figure)
     write_text(directory / f"{name}.svg", svg)
     return svg[svg.index("<svg") :]

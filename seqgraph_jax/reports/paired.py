@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seqgraph_jax.reports.statistics import ALPHA, bootstrap_interval
+from seqgraph_jax.reports.statistics import ALPHA, bootstrap_interval, only_finite
 from seqgraph_jax.training.metrics import Metric
 
 EXACT_UP_TO = 20  # seeds whose 2**n sign flips are enumerated
@@ -26,12 +26,14 @@ def sign_flip_test(differences: ArrayLike) -> tuple[float, str]:
     pairs all 2**n sign patterns are enumerated; above, 100,000 are drawn with a fixed
     generator and p is (hits + 1) / (draws + 1).
 
+    Raises `ValueError` for a difference that does not exist.
+
     Source: Fisher, The design of experiments, 1935, section 21.
 
     >>> sign_flip_test([1.0, 2.0, 3.0])
     (0.25, 'exact paired sign-flip test')
     """
-    differences = np.asarray(differences, float)
+    differences = only_finite(differences)
     observed = abs(differences.sum())
     tolerance = 1e-9 * np.abs(differences).sum()
     if len(differences) <= EXACT_UP_TO:
@@ -47,15 +49,6 @@ def sign_flip_test(differences: ArrayLike) -> tuple[float, str]:
         hits += int((np.abs(signs @ differences) >= observed - tolerance).sum())
     name = f"paired sign-flip test with {NUM_DRAWS:,} draws"
     return (hits + 1) / (NUM_DRAWS + 1), name
-
-
-def seeds_needed(num_comparisons: int = 1) -> int:
-    """Fewest seeds whose smallest p, 2 / 2**n, is below 0.05 after Holm's correction.
-
-    >>> seeds_needed(), seeds_needed(num_comparisons=3)
-    (6, 7)
-    """
-    return next(n for n in itertools.count(1) if num_comparisons * 2 / 2**n < ALPHA)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -103,8 +96,9 @@ def compare(
 
     ``missing_as`` stands in for values that do not exist, as a lower bound: for times
     to an event that never came, the time waited. Without it a pair with a missing
-    value is left out, and the verdict says how many. Words, unit and scale of the
-    verdict are the metric's.
+    value is left out, and the verdict says how many. Values that differ by rounding
+    alone, in their precision, count as equal. Words, unit and scale of the verdict are
+    the metric's.
 
     Raises `ValueError` if arms differ in their number of values or are fewer than 2.
 
@@ -124,15 +118,18 @@ this test (smallest possible p = 0.25); 6 can.
         bound = None if missing.all() else missing_as
         if bound is not None:
             values = np.where(missing, bound, values)
-        differences = values[0] - values[1]
-        differences = differences[np.isfinite(differences)]
+        rounding = _rounding(arms[a], arms[b])
+        differences = _differences(values[0], values[1], rounding)
+        mean = float(differences.mean()) if len(differences) else math.nan
+        if abs(mean) <= rounding * np.abs(differences).max(initial=0):
+            mean = 0.0
         p_value, test = sign_flip_test(differences)
         found.append(
             Comparison(
                 metric=metric.name,
                 a=a,
                 b=b,
-                difference=float(differences.mean()) if len(differences) else math.nan,
+                difference=mean,
                 ci95=bootstrap_interval(differences),
                 p_value=p_value,
                 p_holm=math.nan,
@@ -144,24 +141,56 @@ this test (smallest possible p = 0.25); 6 can.
     adjusted = holm([comparison.p_value for comparison in found])
     found = [replace(c, p_holm=p) for c, p in zip(found, adjusted, strict=True)]
     return [
-        replace(c, verdict=_verdict(c, len(found), metric) + c.verdict) for c in found
+        replace(
+            c,
+            verdict=_verdict(c, [o.p_value for o in found if o is not c], metric)
+            + c.verdict,
+        )
+        for c in found
     ]
 
 
-def _verdict(c: Comparison, pairs: int, metric: Metric) -> str:
-    """What the data support, as a sentence."""
+def _rounding(*arms: ArrayLike) -> float:
+    """Largest relative difference that is rounding in the precision of the arms."""
+    dtypes = [np.result_type(np.asarray(arm), np.float16) for arm in arms]
+    return 8 * max(float(np.finfo(dtype).eps) for dtype in dtypes)
+
+
+def _differences(a: np.ndarray, b: np.ndarray, rounding: float) -> np.ndarray:
+    """a - b where both exist, and 0 where their difference is only rounding."""
+    exist = np.isfinite(a) & np.isfinite(b)
+    a, b = a[exist], b[exist]
+    equal = np.abs(a - b) <= rounding * np.maximum(np.abs(a), np.abs(b))
+    return np.where(equal, 0.0, a - b)
+
+
+def _smallest_p(num_pairs: int, others: Sequence[float]) -> float:
+    """The smallest p that so many pairs can reach, corrected with the others' p-values.
+
+    >>> _smallest_p(6, []), _smallest_p(6, [0.5, 0.5]), _smallest_p(6, [1e-3, 2e-3])
+    (0.03125, 0.09375, 0.03125)
+    """
+    return holm([min(1.0, 2 / 2**num_pairs), *others])[0]
+
+
+def _verdict(c: Comparison, others: Sequence[float], metric: Metric) -> str:
+    """What the data support, as a sentence; ``others`` are p-values of other pairs."""
     n = c.num_pairs
     if n == 0:
         return f"{c.a} and {c.b}: no seed has a value in both, so none are compared."
+    if c.difference == 0 and n == 1:
+        return f"{c.a} and {c.b} have one seed to compare, with the same value in both."
     if c.difference == 0:
         return f"{c.a} and {c.b} do not differ on average over {n} seeds."
     unit = f" {metric.difference_unit}" if metric.difference_unit else ""
     size = f"{metric.scale * abs(c.difference):.4g}{unit}"
     claim = f"{c.a} {metric.verdict_words[c.difference > 0]} {c.b} by {size} on average"
-    needed = seeds_needed(pairs)
-    corrected = " after Holm's correction" if pairs > 1 else ""
-    if n < needed:
-        smallest = min(1.0, pairs * 2 / 2**n)
+    corrected = " after Holm's correction" if others else ""
+    smallest = _smallest_p(n, others)
+    if smallest >= ALPHA:
+        needed = n + 1
+        while _smallest_p(needed, others) >= ALPHA:
+            needed += 1
         return (
             f"{claim}, but {n} seed{'s' if n > 1 else ''} cannot reach p < 0.05 with "
             f"this test{corrected} (smallest possible p = {smallest:.2g}); "

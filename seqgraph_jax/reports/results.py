@@ -239,10 +239,10 @@ def read_json(path: Path) -> Any:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; what is no character becomes an escape."""
     aside = path.with_name(path.name + ".tmp")
     try:
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)

@@ -39,11 +39,24 @@ class Summary:
         return len(self.per_seed) - self.n
 
 
+def only_finite(values: ArrayLike) -> np.ndarray:
+    """The values as an array; raises `ValueError` if one of them does not exist."""
+    values = np.asarray(values, float)
+    missing = int((~np.isfinite(values)).sum())
+    if missing:
+        raise ValueError(
+            f"{missing} of {values.size} values do not exist (NaN or infinite): count "
+            "them and leave them out first"
+        )
+    return values
+
+
 def bootstrap_interval(values: ArrayLike) -> tuple[float, float]:
     """BCa bootstrap 95 % interval of the mean.
 
     Values that are equal, or would be but for rounding, give the smallest and the
-    largest of them, a single one gives NaN.
+    largest of them, a single one gives NaN. Raises `ValueError` for a value that does
+    not exist.
 
     Source: Efron, Better bootstrap confidence intervals, 1987; `scipy.stats.bootstrap`
     with 9,999 resamples of a generator with seed 0.
@@ -52,7 +65,7 @@ def bootstrap_interval(values: ArrayLike) -> tuple[float, float]:
     >>> round(low, 1), round(high, 1)
     (2.3, 6.7)
     """
-    values = np.asarray(values, float)
+    values = only_finite(values)
     if len(values) < 2:
         return math.nan, math.nan
     if np.ptp(values) <= 1e-13 * np.abs(values).max():

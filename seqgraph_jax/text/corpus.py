@@ -1,6 +1,7 @@
 """Text as data: reading a file or a corpus by name, and a vocabulary of characters."""
 
 import codecs
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from seqgraph_jax.data import datasets
 
 BOM = "\ufeff"
+LONGEST = 100  # characters that a message lists
 
 
 class TextError(ValueError):
@@ -42,20 +44,28 @@ class Vocabulary:
     def encode(self, text: str) -> np.ndarray:
         """Tokens ``[len(text)]``, int32.
 
-        Raises `TextError` with the characters that are not in the vocabulary.
+        Raises `TextError` with the first characters that are not in the vocabulary.
         """
         index = {character: token for token, character in enumerate(self.characters)}
         unknown = "".join(dict.fromkeys(c for c in text if c not in index))
         if unknown:
+            shown, known = (
+                f"{text[:LONGEST]!r}" + ", ..." * (len(text) > LONGEST)
+                for text in (unknown, self.characters)
+            )
             raise TextError(
-                f"{unknown!r} is not in the vocabulary of {len(self)} characters "
-                f"({self.characters!r})"
+                f"{shown} is not in the vocabulary of {len(self)} characters ({known})"
             )
         return np.array([index[character] for character in text], np.int32)
 
     def decode(self, tokens: Any) -> str:
         """The text of tokens ``[T]``."""
         return "".join(self.characters[int(token)] for token in np.asarray(tokens))
+
+    @property
+    def sha256(self) -> str:
+        """Of the characters in their order: a model of another is another model."""
+        return hashlib.sha256(self.characters.encode("utf-8", "replace")).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write the characters as JSON."""
@@ -98,10 +108,11 @@ def read_text(
         raise TextError(f"encoding {encoding!r} is unknown") from error
     except OSError as error:
         raise TextError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:  # of UTF-16 without its mark it has no position
+        where = f"byte {error.start}" if hasattr(error, "start") else str(error)
         raise TextError(
-            f"{path} is not {encoding} text (byte {error.start}): give its encoding, "
-            "such as latin-1, or another file"
+            f"{path} is not {encoding} text ({where}): give its encoding, such as "
+            "latin-1 or utf-16-le, or another file"
         ) from error
     if "\0" in text:
         raise TextError(f"{path} is a binary file, not text")

@@ -17,6 +17,7 @@ from seqgraph_jax.training.metrics import Metric
 
 ENTROPY = Metric("entropy (bits per character)", digits=3)
 HELD_OUT = Metric("held-out text (bits per character)", digits=3)
+TRAINED_ON = Metric("training text (bits per character)", digits=3)
 WORDS = Metric("words found in the corpus (%)", digits=3)
 DISTINCT = Metric("distinct 4-grams (%)", digits=3)
 COPY = Metric("longest copy from the corpus (characters)", digits=3)
@@ -36,15 +37,18 @@ def _bits(logits: jax.Array, targets: jax.Array, tau: jax.Array) -> Any:
     return entropy, -chosen[..., 0].mean(where=counted)
 
 
-def on_text(loaded: TextModel, batch: Any, tau: float = 1.0) -> Values:
-    """`ENTROPY` and `HELD_OUT`: of every next character in a batch of `TextTask`.
+def on_text(
+    loaded: TextModel, batch: Any, tau: float = 1.0, bits: Metric = HELD_OUT
+) -> Values:
+    """`ENTROPY` and ``bits``: of every next character in a batch of `TextTask`.
 
-    Scores are multiplied by ``tau``.
+    Scores are multiplied by ``tau``. ``bits`` says what text the batch is:
+    `HELD_OUT`, or `TRAINED_ON`.
     """
     outputs, factor = outputs_of(loaded, batch.inputs), jnp.float32(tau)
     values = [_bits(logits, batch.targets, factor) for _, logits in outputs]
-    entropy, bits = np.array(values).T
-    return {ENTROPY: entropy, HELD_OUT: bits}
+    entropy, taken = np.array(values).T
+    return {ENTROPY: entropy, bits: taken}
 
 
 def outputs_of(loaded: TextModel, tokens: jax.Array) -> Iterator[Any]:

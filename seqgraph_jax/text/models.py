@@ -97,12 +97,18 @@ def load_text_model(directory: Path | str, step: int | None = None) -> TextModel
             f"{directory} is not a text model: {error!s:.200}"
         ) from error
     checkpoint = checkpoints.load(arm, step)
+    known = checkpoint.config.get("vocabulary_sha256", vocabulary.sha256)
+    if vocabulary.sha256 != known:
+        raise CheckpointError(
+            f"{directory / 'vocabulary.json'} is not the vocabulary that {arm} was "
+            "trained with: its characters or their order were changed"
+        )
     like = jax.eval_shape(
         lambda: jax.vmap(lambda key: _params(model, key))(
             jax.random.split(jax.random.key(0), len(seeds))
         )
     )
-    stored = checkpoint.as_dtype(np.float32).restore("state.params", like)
+    stored = checkpoint.restore("state.params", like, any_precision=True)
     return TextModel(model, stored, vocabulary, seeds, checkpoint.step, config)
 
 
@@ -119,7 +125,8 @@ def save_text_model(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    config = dict(text_model.config)
+    vocabulary = text_model.vocabulary
+    config = {**text_model.config, "vocabulary_sha256": vocabulary.sha256}
     arm = directory / "state" / config["cell"]
     params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), text_model.params)
     kept = checkpoints.steps(arm)
@@ -127,6 +134,6 @@ def save_text_model(
     path = checkpoints.save(arm, text_model.step, tree, config, keep_steps=kept)
     # Orbax writes the absolute path into this file and never reads it on a disk.
     (path / "commit_success.txt").unlink(missing_ok=True)
-    text_model.vocabulary.save(directory / "vocabulary.json")
+    vocabulary.save(directory / "vocabulary.json")
     text = json.dumps(config, indent=2)
     (directory / "config.json").write_text(text + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 
@@ -32,15 +33,24 @@ def tempered(logits: jax.Array, tau: jax.Array | float) -> jax.Array:
     .. math:: s_v = \tau (x_v - \max_w x_w)
 
     Defined for every tau from 0 to infinity: where x is the highest, s is 0 and never
-    the product of infinity and zero. Shapes: ``logits [..., V]``; scores the same.
+    the product of infinity and zero, and where x is minus infinity, so is s. Shapes:
+    ``logits [..., V]``; scores the same. Raises `ValueError` for another tau.
 
     >>> tempered(jnp.array([1.0, 3.0, 2.0]), jnp.inf).tolist()
     [-inf, 0.0, -inf]
     >>> jax.nn.softmax(tempered(jnp.array([1.0, 3.0]), 0.0)).tolist()
     [0.5, 0.5]
     """
-    below = logits - logits.max(-1, keepdims=True)
-    return jnp.where(below == 0, 0.0, tau * below)
+    check_tau(tau)
+    below = jnp.asarray(logits) - logits.max(-1, keepdims=True)
+    scores = jnp.where(below == 0, 0.0, tau * below)
+    return jnp.where(below == -jnp.inf, -jnp.inf, scores)
+
+
+def check_tau(tau: jax.Array | float) -> None:
+    """Raise `ValueError` unless tau is 0 or more, as far as its value is known."""
+    if not isinstance(tau, jax.core.Tracer) and not np.all(np.asarray(tau) >= 0):
+        raise ValueError(f"tau must be 0 or more, up to infinity, not {tau}")
 
 
 def keep_top_k(scores: jax.Array, k: int) -> jax.Array:
@@ -69,7 +79,7 @@ def keep_top_p(scores: jax.Array, p: float) -> jax.Array:
     sorted_scores = jnp.take_along_axis(scores, order, axis=-1)
     probabilities = jax.nn.softmax(sorted_scores)
     before = jnp.cumsum(probabilities, axis=-1) - probabilities
-    kept = (before < p).at[..., 0].set(True)
+    kept = (before < p).at[..., 0].set(True) | (p >= 1)  # a sum may pass 1 early
     cut = jnp.where(kept, sorted_scores, -jnp.inf)
     return jnp.take_along_axis(cut, jnp.argsort(order, axis=-1), axis=-1)
 
@@ -126,7 +136,6 @@ def extend(
     return state, tokens.T
 
 
-@partial(jax.jit, static_argnames=("model", "length", "num_symbols", "top_k", "top_p"))
 def generate(
     model: Any,
     params: Any,
@@ -141,7 +150,8 @@ def generate(
     """Texts of ``length`` characters, prompt included.
 
     Shapes: ``prompt [B, P]`` tokens, P from 0 to ``length``; texts ``[B, length]``.
-    With P = 0 the first character is drawn uniformly.
+    With P = 0 the first character is drawn uniformly. Raises `ValueError` for a tau
+    that `tempered` is not defined for.
 
     >>> from seqgraph_jax.text.networks import CharLM
     >>> model = CharLM("gru", features=4, num_symbols=3, num_layers=1)
@@ -151,6 +161,22 @@ def generate(
     >>> texts.shape, texts[:, :2].tolist()
     ((2, 6), [[0, 1], [2, 2]])
     """
+    check_tau(tau)
+    return _generate(model, params, key, prompt, length, num_symbols, tau, top_k, top_p)
+
+
+@partial(jax.jit, static_argnames=("model", "length", "num_symbols", "top_k", "top_p"))
+def _generate(
+    model: Any,
+    params: Any,
+    key: jax.Array,
+    prompt: jax.Array,
+    length: int,
+    num_symbols: int,
+    tau: jax.Array | float,
+    top_k: int | None,
+    top_p: float | None,
+) -> jax.Array:
     batch_size, given = prompt.shape
     blanks = jnp.full((batch_size, length - given), -1, jnp.int32)
     state = start(model, key, batch_size, num_symbols)

@@ -28,21 +28,26 @@ def write(
 
     The prompt, tokens ``[P]`` or ``[num, P]``, comes first; ``length`` more characters
     follow. One program is compiled, for ``chunk`` characters, and the carry goes from
-    call to call.
+    call to call. A ``beam`` gives fewer texts where there are fewer different ones.
+
+    Raises `ValueError` for a negative ``tau``, and one that is NaN.
     """
+    sampling.check_tau(tau)
     model, params, vocabulary = loaded.model, loaded.params, loaded.vocabulary
     key = jax.random.key(seed)
     if beam is not None:
         if not len(prompt):
-            prompt = np.asarray(jax.random.randint(key, (1,), 0, len(vocabulary)))
+            drawn = jax.random.randint(key, (1,), 0, len(vocabulary))
+            prompt = np.asarray(drawn, np.int32)
             length -= 1
         search = partial(sampling.beam_search, model)
         total = len(prompt) + length
-        texts = [
-            search(one, jnp.asarray(prompt), total, beam)[0][:num]
-            for one in _each(params, len(loaded.seeds))
-        ]
-        yield [[vocabulary.decode(text) for text in row] for row in texts]
+        found = []
+        for one in _each(params, len(loaded.seeds)):
+            texts, log_p = search(one, jnp.asarray(prompt), total, beam)
+            there = np.asarray(texts)[np.asarray(log_p) > -np.inf]
+            found.append([vocabulary.decode(text) for text in there[:num]])
+        yield found
         return
 
     def extend(params: Any, state: Any, given: jax.Array, tau: jax.Array) -> Any:

@@ -15,14 +15,17 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
@@ -50,23 +53,20 @@ class Checkpoint:
             if name.startswith(start)
         }
 
-    def as_dtype(self, dtype: Any) -> "Checkpoint":
-        """The same checkpoint with every floating array in another precision."""
-        return replace(
-            self,
-            arrays={
-                name: array.astype(dtype) if array.dtype.kind == "f" else array
-                for name, array in self.arrays.items()
-            },
-        )
-
-    def restore(self, prefix: str, like: Any) -> Any:
+    def restore(self, prefix: str, like: Any, any_precision: bool = False) -> Any:
         """The tree saved under ``prefix``, in the structure of ``like``.
 
-        ``like`` holds arrays or `jax.ShapeDtypeStruct`. Raises `CheckpointError` if
-        a path, a shape or a dtype is not the same: a checkpoint of another model.
+        ``like`` holds arrays or `jax.ShapeDtypeStruct`. With ``any_precision`` numbers
+        that were saved in another precision are given in that of ``like``. Raises
+        `CheckpointError` if a path, a shape or a dtype is not the same: a checkpoint of
+        another model.
         """
         found, expected = self.under(prefix), flatten(like)
+        if any_precision:
+            for name in found.keys() & expected.keys():
+                dtypes = found[name].dtype, expected[name].dtype
+                if all(jnp.issubdtype(dtype, jnp.floating) for dtype in dtypes):
+                    found[name] = found[name].astype(dtypes[1])
         for name in [*expected, *found]:
             here, there = (
                 f"{tree[name].dtype}{list(tree[name].shape)}"
@@ -101,7 +101,8 @@ def steps(directory: Path | str) -> list[int]:
     directory = Path(directory)
     if not directory.is_dir():
         return []
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
+    names = [path.name for path in directory.iterdir()]
+    return sorted(int(name) for name in names if re.fullmatch("0|[1-9][0-9]*", name))
 
 
 def save(
@@ -112,27 +113,26 @@ def save(
     keep: int = 2,
     keep_steps: Collection[int] = (),
 ) -> Path:
-    """Write ``directory/step``; keep the newest ``keep`` and ``keep_steps``, no other.
+    """Write ``directory/step``; keep it, the newest ``keep`` and ``keep_steps``.
 
     ``config`` holds JSON values. A step that is there already is left as it is.
-    Raises `OSError` if the disk is full or cannot be written; the older checkpoints
-    are then untouched.
+    Raises `ValueError` for ``keep`` below 1, and `OSError` if the disk is full or
+    cannot be written; the older checkpoints are then untouched.
     """
     from orbax.checkpoint import v1 as ocp
 
+    if keep < 1:
+        raise ValueError(f"keep must be 1 or more, not {keep}")
     directory = Path(directory).absolute()
     path = directory / str(step)
     if path.is_dir():
         return path
     arrays = {name: np.asarray(leaf) for name, leaf in flatten(tree).items()}
     metadata = {"config": dict(config), "sha256": _digest(arrays, config)}
-    directory.mkdir(parents=True, exist_ok=True)
-    needed = sum(array.nbytes for array in arrays.values())
-    if shutil.disk_usage(directory).free < needed + 2**20:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
+    make_room(directory, sum(array.nbytes for array in arrays.values()))
     try:
-        with _quiet():
-            ocp.save(path, arrays, custom_metadata=metadata)
+        with _quiet(), _plain_name(directory) as plain:
+            ocp.save(plain / path.name, arrays, custom_metadata=metadata)
     except Exception as error:  # Orbax and TensorStore raise many kinds
         shutil.rmtree(path, ignore_errors=True)
         what = f"checkpoint {path} cannot be written: {_first_line(error)}"
@@ -141,9 +141,47 @@ def save(
         for leftover in directory.glob(_TEMPORARY):
             shutil.rmtree(leftover, ignore_errors=True)
     for old in steps(directory)[:-keep]:
-        if old not in keep_steps:
+        if old not in (step, *keep_steps):
             shutil.rmtree(directory / str(old))
     return path
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a directory, which is made.
+
+    Raises `CheckpointError` if another one is in it. The lock goes with its process,
+    however that ends; a system that has no such locks keeps nobody out.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    file = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        raise CheckpointError(
+            f"another process trains in {directory}: wait until it has ended, or take "
+            "another directory"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(file)
+
+
+def make_room(directory: Path, num_bytes: int) -> None:
+    """Make a directory that can be written and takes so many bytes, or `OSError`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=directory).close()
+    if shutil.disk_usage(directory).free < num_bytes + 2**20:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory))
 
 
 def load(directory: Path | str, step: int | None = None) -> Checkpoint:
@@ -161,10 +199,10 @@ def load(directory: Path | str, step: int | None = None) -> Checkpoint:
         raise CheckpointError(f"{directory} holds no {wanted} ({there})")
     step = found[-1] if step is None else step
     path = directory / str(step)
-    with _quiet():
+    with _quiet(), _plain_name(directory) as plain:
         try:
-            arrays = ocp.load(path)
-            metadata = ocp.metadata(path).custom_metadata
+            arrays = ocp.load(plain / path.name)
+            metadata = ocp.metadata(plain / path.name).custom_metadata
             arrays = {name: np.asarray(array) for name, array in arrays.items()}
             intact = _digest(arrays, metadata["config"]) == metadata["sha256"]
         except Exception as error:  # Orbax and TensorStore raise many kinds
@@ -185,6 +223,22 @@ def _digest(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _plain_name(directory: Path) -> Iterator[Path]:
+    """The directory under a name that Orbax takes as it is: its own, or a link's.
+
+    Orbax reads brackets, stars and backslashes in a path as a pattern, and loses what
+    it does not find by it; TensorStore wants names that are UTF-8.
+    """
+    if re.fullmatch(r"[^][*?\\\ud800-\udfff]*", directory.as_posix()):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "checkpoints"
+        link.symlink_to(directory, target_is_directory=True)
+        yield link
 
 
 def _first_line(error: Exception) -> str:

@@ -70,7 +70,11 @@ def show_progress(
             progress.update(bars[name], completed=done, status=status(run))
             if line is not None and show:
                 progress.console.print(
-                    line(run), markup=False, highlight=False, soft_wrap=True
+                    line(run),
+                    markup=False,
+                    emoji=False,
+                    highlight=False,
+                    soft_wrap=True,
                 )
 
         yield shown

@@ -100,10 +100,16 @@ def prepare_saved(
 
     ``settings``, JSON values, are kept beside the arrays, without them those of the
     arguments; a run is gone on with if they are the same. Returns them, too.
+
+    Raises `OSError`, before anything is trained, if the state cannot be saved there.
     """
     fresh, like = fresh_run(arm, seeds, width, parts)
     if settings is None:
         settings = _settings_of(fresh, arm.task)
+    settings = json.loads(json.dumps(settings, default=str))
+    shapes = jax.tree.leaves(like)
+    num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
+    checkpoints.make_room(directory, num_bytes)
     resume = load_run(directory, fresh, like, settings)
     prepared = prepare(arm, seeds, fresh.width, parts=parts, resume=resume)
     return prepared, settings
@@ -148,7 +154,7 @@ def _settings_of(fresh: Run, task: Task | Sequence[Task]) -> dict[str, Any]:
         "seed_width": fresh.width,
         "parts": fresh.parts,
     }
-    return json.loads(json.dumps(settings, default=str))
+    return settings
 
 
 def _without_addresses(text: str) -> str:

@@ -1,11 +1,13 @@
 """Train many seeds of one network: in one call, watched, saved on the way."""
 
+import contextlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import flax.linen as nn
 import optax
 
+from seqgraph_jax.training.checkpoints import locked
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.iterate import Arm, advance_seeds, prepare
 from seqgraph_jax.training.lanes import Width
@@ -44,8 +46,10 @@ def train_seeds(
     in a terminal and in a notebook.
 
     Raises `ValueError` for seeds that repeat or are out of range, for a width below 1,
-    for an unknown metric, for a directory that holds another run; `Interrupted`, a
-    `KeyboardInterrupt`, once the state is saved after Ctrl-C or SIGTERM.
+    for an unknown metric, for a directory that holds another run or in which another
+    process trains; `OSError`, before training, for one that cannot be written;
+    `Interrupted`, a `KeyboardInterrupt`, once the state is saved after Ctrl-C or
+    SIGTERM.
 
     >>> from seqgraph_jax import SequenceClassifier, tasks
     >>> task = tasks.RandomCombinations(size=4)
@@ -56,18 +60,20 @@ def train_seeds(
     ((3, 2), [10, 20])
     """
     arm = Arm(model, task, config, tx)
-    if directory is None:
-        runs = advance_seeds(prepare(arm, seeds, width, parts=parts))
-    else:
-        directory = Path(directory)
-        prepared, settings = prepare_saved(
-            arm, seeds, width, directory=directory, parts=parts
-        )
-        runs = iterate_saved(
-            prepared, directory, settings, checkpoint_every, keep_steps
-        )
     name = type(model).__name__
-    with show_progress({name: config.updates}, progress) as show:
+    with contextlib.ExitStack() as stack:
+        if directory is None:
+            runs = advance_seeds(prepare(arm, seeds, width, parts=parts))
+        else:
+            directory = Path(directory)
+            stack.enter_context(locked(directory))
+            prepared, settings = prepare_saved(
+                arm, seeds, width, directory=directory, parts=parts
+            )
+            runs = iterate_saved(
+                prepared, directory, settings, checkpoint_every, keep_steps
+            )
+        show = stack.enter_context(show_progress({name: config.updates}, progress))
         for run in runs:
             show(name, run)
     return run.on_host()

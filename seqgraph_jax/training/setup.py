@@ -25,13 +25,13 @@ def set_up(*, cores: bool = True, cache: bool | Path = True) -> None:
     JAX's one CPU device, ``set_up(cache=False)`` keeps no programs, and a path keeps
     them there. What JAX was told by its own settings (``JAX_NUM_CPU_DEVICES``,
     ``XLA_FLAGS``, ``JAX_COMPILATION_CACHE_DIR``) stays. Warns if it is too late for the
-    cores because JAX has computed something already.
+    cores because JAX has computed something already. Raises `ValueError` if
+    ``JAX_PLATFORMS`` names a device that is not there.
 
     >>> set_up()
     """
     if _called:
         return
-    _called.append(True)
     forced = "device_count" in os.environ.get("XLA_FLAGS", "")
     if cores and not forced and _setting("jax_num_cpu_devices") < 1:
         try:
@@ -44,12 +44,25 @@ def set_up(*, cores: bool = True, cache: bool | Path = True) -> None:
                     "anything",
                     stacklevel=3,
                 )
+    if _setting("jax_platforms"):
+        _check_platforms(_setting("jax_platforms"))
+    _called.append(True)
     if cache and not _setting("jax_compilation_cache_dir"):
         with contextlib.suppress(RuntimeError):  # a user without a home directory
             folder = cache if isinstance(cache, Path) else _cache_folder()
             jax.config.update("jax_compilation_cache_dir", str(folder))
             jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
             compilation_cache.reset_cache()
+
+
+def _check_platforms(platforms: str) -> None:
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # of a missing plug-in the latter
+        raise ValueError(
+            f"JAX has no device of the kind that JAX_PLATFORMS names, {platforms!r}: "
+            "name another one, such as cpu, or leave the variable out"
+        ) from error
 
 
 def num_cores() -> int:

@@ -8,11 +8,15 @@ from matplotlib.figure import Figure
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_curves
+from seqgraph_jax.reports.plots.style import drawn, log_scale, own_style
 from seqgraph_jax.reports.results import Arms
 from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
 
+MOST_NAMES = 24  # classes that are named at a side of a picture
 
+
+@own_style
 def plot_training(
     runs: Mapping[str, Run], metrics: Sequence[str], log: Sequence[str] = ()
 ) -> Figure:
@@ -26,13 +30,14 @@ def plot_training(
     for axes, metric in zip(grid, metrics, strict=True):
         plot_curves(axes, runs, metric)
         if metric in log:
-            axes.set_yscale("log")
+            log_scale(axes)
     num_seeds = len(next(iter(runs.values())).seeds)
     title = f"mean of {counted(num_seeds, 'seed')}\nand its 95 % interval"
     grid[0].legend(frameon=False, title=title)
     return figure
 
 
+@own_style
 def plot_strips(
     axes: Axes,
     values: Mapping[str, np.ndarray],
@@ -74,9 +79,9 @@ def plot_strips(
                     lw=0,
                 )
     labels = [
-        f"{arm}\n– – {published[arm][1]:g}: {published[arm][0]}"
+        f"{drawn(arm)}\n– – {published[arm][1]:g}: {published[arm][0]}"
         if arm in published
-        else arm
+        else drawn(arm)
         for arm in values
     ]
     axes.set_xticks(range(len(values)), labels)
@@ -86,6 +91,7 @@ def plot_strips(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_results(arms: Arms, metric: str) -> Figure:
     """What every seed of each arm reached, in one panel of `plot_strips`."""
     record = next(iter(arms.values())).record(metric)
@@ -95,6 +101,7 @@ def plot_results(arms: Arms, metric: str) -> Figure:
     return figure
 
 
+@own_style
 def plot_strip_panels(
     values: Mapping[str, np.ndarray],
     label: str,
@@ -112,15 +119,19 @@ def plot_strip_panels(
     return figure
 
 
+@own_style
 def plot_confusion(
     matrices: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> Figure:
     """Confusion ``[C, C]``, in % of a true class, a panel for each arm.
 
-    Rows are true classes, columns what the network says.
+    Rows are true classes, columns what the network says. Of many classes, some have
+    their names at the sides.
     """
     size = len(class_names)
-    side = max(3.6, 0.5 * size + 1.4)
+    named = range(0, size, -(-size // MOST_NAMES))
+    names = [drawn(class_names[c]) for c in named]
+    side = max(3.6, 0.5 * min(size, MOST_NAMES) + 1.4)
     figure = Figure(figsize=(side * len(matrices) + 1.2, side), layout="constrained")
     grid = figure.subplots(1, len(matrices), squeeze=False)[0]
     for k, (axes, (arm, matrix)) in enumerate(zip(grid, matrices.items(), strict=True)):
@@ -137,10 +148,10 @@ def plot_confusion(
                         fontsize="small",
                         color="white" if matrix[i, j] > 55 else "#1d2430",
                     )
-        axes.set_title(arm)
+        axes.set_title(drawn(arm))
         axes.set_xlabel("class given by the network")
-        axes.set_xticks(range(size), class_names, rotation=60, ha="right")
-        axes.set_yticks(range(size), class_names if k == 0 else [""] * size)
+        axes.set_xticks(named, names, rotation=60, ha="right")
+        axes.set_yticks(named, names if k == 0 else [""] * len(names))
         if k == 0:
             axes.set_ylabel("true class")
     figure.colorbar(image, ax=list(grid), label="% of the true class", shrink=0.85)

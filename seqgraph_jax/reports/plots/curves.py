@@ -5,6 +5,7 @@ Figures are made without pyplot: no global state, no window, no backend to choos
 
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.plots.style import drawn, log_scale, own_style
 from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
 
@@ -21,16 +23,18 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#56b4e9", "#f
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
+@own_style
 def plot_curves(axes: Axes, runs: Mapping[str, Run], metric: str) -> None:
     """Draw a metric against updates: every seed thin, the mean thick, and its band."""
     record = next(iter(runs.values())).record(metric)
     for (arm, run), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
         num_diverged = int(run.diverged.sum())
-        label = f"{arm} ({num_diverged} diverged)" if num_diverged else arm
+        label = drawn(arm) + f" ({num_diverged} diverged)" * bool(num_diverged)
         plot_seeds(axes, run.updates, record.scale * run.metrics[metric], colour, label)
     finish_axes(axes, "updates", record.axis)
 
 
+@own_style
 def plot_seeds(
     axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
 ) -> None:
@@ -46,6 +50,7 @@ def plot_seeds(
     axes.plot(x, mean, color=colour, linewidth=2, label=label, **line)
 
 
+@own_style
 def plot_log_seeds(
     axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
 ) -> None:
@@ -63,9 +68,10 @@ def plot_log_seeds(
     mean = np.where(exists, logs, 0).sum(0) / np.maximum(exists.sum(0), 1)
     mean[~exists.any(axis=0)] = np.nan
     axes.plot(x, 10**mean, color=colour, lw=2, label=label, **line)
-    axes.set_yscale("log")
+    log_scale(axes)
 
 
+@own_style
 def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
@@ -73,6 +79,7 @@ def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def mark_level(axes: Axes, value: float, words: str, offset: int) -> None:
     """A dotted line at a value, with words ``offset`` points above its right end."""
     axes.axhline(value, color="#444444", ls=":", lw=1)
@@ -87,6 +94,7 @@ def mark_level(axes: Axes, value: float, words: str, offset: int) -> None:
     )
 
 
+@own_style
 def plot_sweep(
     panels: Mapping[str, np.ndarray], x: np.ndarray, x_label: str, marks: Any = ()
 ) -> Figure:
@@ -108,6 +116,7 @@ def plot_sweep(
     return figure
 
 
+@own_style
 def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
     """Draw updates until convergence, a point per seed; a line joins its points."""
     values = np.array([run.updates_to_converge for run in runs.values()])  # [A, S]
@@ -128,7 +137,7 @@ def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
         if s.num_missing:
             note = f"{s.num_missing} never"
             axes.annotate(note, (a, 1), xycoords=("data", "axes fraction"), ha="center")
-    axes.set_xticks(positions, list(runs))
+    axes.set_xticks(positions, [drawn(arm) for arm in runs])
     axes.set_xlim(-0.5, len(runs) - 0.3)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("arm")
@@ -137,6 +146,7 @@ def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_runs(runs: Mapping[str, Run], baseline: float | None = None) -> Figure:
     """Loss and what runs are judged by against updates, and updates until convergence.
 
@@ -155,7 +165,7 @@ def plot_runs(runs: Mapping[str, Run], baseline: float | None = None) -> Figure:
         plot_curves(axes, runs, metric)
     lowest = min(np.nanmin(run.metrics["loss"], initial=1.0) for run in runs.values())
     if lowest > 0:
-        panels[0].set_yscale("log")
+        log_scale(panels[0])
     judged = panels[len(metrics) - 1]
     if baseline is not None:
         record = first.record(first.judged_by)
@@ -167,6 +177,14 @@ def plot_runs(runs: Mapping[str, Run], baseline: float | None = None) -> Figure:
     return figure
 
 
+@own_style
+def write_png(figure: Figure, path: Path) -> None:
+    """Write the figure with 160 pixels an inch, or 10,000 along its longer side."""
+    longer = float(max(figure.get_size_inches()))
+    figure.savefig(path, dpi=min(160, 10_000 / longer))
+
+
+@own_style
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same for the same figure."""
     buffer = io.StringIO()

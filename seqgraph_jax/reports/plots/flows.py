@@ -15,6 +15,7 @@ from seqgraph_jax.reports.plots.curves import (
     plot_log_seeds,
     plot_seeds,
 )
+from seqgraph_jax.reports.plots.style import drawn, own_style
 from seqgraph_jax.reports.statistics import share_interval
 from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
@@ -22,6 +23,7 @@ from seqgraph_jax.training.runs import Run
 BACK = "T − k, steps back from the last"
 
 
+@own_style
 def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure:
     """Flow and parts of every arm, a row of panels for each state of training.
 
@@ -40,7 +42,7 @@ def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure
                     steps,
                     curves[p],
                     COLOURS[a % len(COLOURS)],
-                    arm,
+                    drawn(arm),
                     marker=MARKERS[a % len(MARKERS)],
                     markersize=5,
                     markevery=(a, 5),
@@ -61,6 +63,7 @@ def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure
     return figure
 
 
+@own_style
 def plot_radii(
     radii: np.ndarray, flow: np.ndarray, factors: np.ndarray, borders: np.ndarray
 ) -> Figure:
@@ -102,6 +105,7 @@ def plot_radii(
     return figure
 
 
+@own_style
 def plot_forget(flows: Mapping[float, np.ndarray]) -> Figure:
     """Flow ``[S, T]`` of untrained LSTMs by the bias of their forget gate.
 
@@ -133,6 +137,7 @@ def plot_forget(flows: Mapping[float, np.ndarray]) -> Figure:
     return figure
 
 
+@own_style
 def plot_delays(
     runs: Mapping[str, Run],
     delays: Sequence[int],
@@ -157,7 +162,13 @@ def plot_delays(
         ends = [share_interval(int(s), solved.shape[1]) for s in solved.sum(1)]
         reach = np.abs(np.array(ends).T - shares)
         left.errorbar(
-            places, 100 * shares, 100 * reach, fmt=marker, color=colour, label=arm, lw=1
+            places,
+            100 * shares,
+            100 * reach,
+            fmt=marker,
+            color=colour,
+            label=drawn(arm),
+            lw=1,
         )
         left.plot(places, 100 * shares, color=colour, lw=0.8, alpha=0.6)
         reached = np.array([run.values(f"accuracy_at_{d}") for d in delays])
@@ -172,7 +183,7 @@ def plot_delays(
             alpha=0.75,
             lw=0,
         )
-        plot_seeds(right, run.updates, curves[arm], colour, arm)
+        plot_seeds(right, run.updates, curves[arm], colour, drawn(arm))
     for axes in (left, middle):
         axes.set_xticks(range(len(delays)), [str(delay) for delay in delays])
         axes.set_ylim(-4, 104)

@@ -11,6 +11,7 @@ from matplotlib.patches import Patch
 
 from seqgraph_jax.analysis.gates import BOUNDS, NAMES
 from seqgraph_jax.reports.plots.curves import COLOURS
+from seqgraph_jax.reports.plots.style import drawn, own_style
 from seqgraph_jax.training.metrics import counted
 
 #: From 0 to 1, and from below 0 over it; both are clear to colour-blind readers.
@@ -18,6 +19,7 @@ SHARE_MAP, SIGNED_MAP = "viridis", "RdBu_r"
 _SHADE = "#e8ebf0"
 
 
+@own_style
 def plot_histogram(
     axes: Axes, gate: str, edges: np.ndarray, shares: np.ndarray, colour: str
 ) -> None:
@@ -39,6 +41,7 @@ def plot_histogram(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_saturation(
     axes: Axes, gate: str, groups: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> None:
@@ -56,7 +59,7 @@ def plot_saturation(
             color=colour,
             alpha=0.5,
             lw=0,
-            label=label,
+            label=drawn(label),
             clip_on=False,
             zorder=2,
         )
@@ -69,6 +72,7 @@ def plot_saturation(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_distributions(
     histograms: Mapping[str, tuple[np.ndarray, np.ndarray]],
     saturations: Mapping[str, tuple[np.ndarray, np.ndarray]],
@@ -99,6 +103,7 @@ def plot_distributions(
     return figure
 
 
+@own_style
 def heat_map(
     axes: Axes,
     name: str,
@@ -141,6 +146,7 @@ def heat_map(
     axes.spines[:].set_visible(False)
 
 
+@own_style
 def plot_answers(
     axes: Axes, digits: str, given: np.ndarray, labels: np.ndarray, mark: float
 ) -> None:
@@ -167,6 +173,7 @@ def plot_answers(
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_course(
     gates: Mapping[str, np.ndarray],
     digits: str,
@@ -191,6 +198,7 @@ def plot_course(
     return figure
 
 
+@own_style
 def plot_text_course(
     gates: Mapping[str, np.ndarray],
     symbols: Sequence[str],

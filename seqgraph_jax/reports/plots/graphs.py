@@ -8,12 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.patches import FancyArrowPatch
 
+from seqgraph_jax.reports.plots.style import own_style
+
 #: Light to dark, as far apart for colour-blind readers and in grey.
 COLOUR_MAP = "viridis_r"
 NODE_SIZE = 560.0  # points squared
 INK = "#1d2430"
 
 
+@own_style
 def draw_graph(
     axes: Axes,
     senders: Any,

@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 
 from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_log_seeds
 from seqgraph_jax.reports.plots.graphs import INK, draw_graph
+from seqgraph_jax.reports.plots.style import drawn, own_style
 from seqgraph_jax.training.metrics import counted
 
 
+@own_style
 def plot_signal(
     graph: Any,
     positions: np.ndarray,
@@ -59,6 +61,7 @@ def _share(percent: float) -> str:
     return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
 
 
+@own_style
 def plot_separation(
     axes: Axes,
     arms: Mapping[str, np.ndarray],
@@ -104,13 +107,14 @@ def plot_separation(
     ticks = np.arange(first, last)
     ticks = ticks[:: -(-len(ticks) // 5)]
     axes.set_xticks([zero, *ticks], ["0", *(f"{10.0**t:g}" for t in ticks)])
-    axes.set_yticks(range(len(arms)), list(arms))
+    axes.set_yticks(range(len(arms)), [drawn(arm) for arm in arms])
     axes.set_ylim(len(arms) - 0.5, -0.5)
     axes.set_xlabel(label)
     axes.grid(alpha=0.25, axis="x")
     axes.spines[["top", "right"]].set_visible(False)
 
 
+@own_style
 def plot_twins(
     graph: Any,
     positions: np.ndarray,
@@ -146,6 +150,7 @@ def plot_twins(
     return figure
 
 
+@own_style
 def plot_smoothing(smoothing: Mapping[str, Any]) -> Figure:
     """Relative distances ``[S, K + 1]`` against depth 0 to K, a panel for each graph.
 
@@ -164,7 +169,7 @@ def plot_smoothing(smoothing: Mapping[str, Any]) -> Figure:
                 depth,
                 curves,
                 colour,
-                arm,
+                drawn(arm),
                 marker=MARKERS[a % len(MARKERS)],
                 markersize=5,
                 markevery=(a, len(arms)),
@@ -172,7 +177,7 @@ def plot_smoothing(smoothing: Mapping[str, Any]) -> Figure:
         first = np.nanmean(next(iter(arms.values()))[:, 0])
         line, label = first * rate**depth, f"λ^depth, λ = {rate:.3f}"
         axes.plot(depth, line, color=INK, ls=":", lw=1.8, label=label)
-        axes.set_title(name)
+        axes.set_title(drawn(name))
         axes.set_xlabel("depth (layers)")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)

@@ -9,11 +9,13 @@ from matplotlib.lines import Line2D
 
 from seqgraph_jax.reports.plots.curves import COLOURS
 from seqgraph_jax.reports.plots.graphs import draw_graph
+from seqgraph_jax.reports.plots.style import drawn, own_style
 
 #: Neighbours that a drawn node has: few enough to see, enough to differ.
 FEWEST, MOST = 4, 9
 
 
+@own_style
 def plot_neighbourhoods(
     senders: np.ndarray,
     receivers: np.ndarray,
@@ -60,16 +62,17 @@ def plot_neighbourhoods(
             norm=BoundaryNorm(bounds, num_classes),
             colour_map=ListedColormap(colours),
         )
-        name = node_names[node] if node_names else str(node)
+        name = drawn(node_names[node]) if node_names else str(node)
         axes.set_title(f"node {name}, evenness {100 * even[node]:.2f} %", fontsize=11)
-    shown = np.unique(labels[labels >= 0])[: len(COLOURS)]
+    found = np.unique(labels[labels >= 0])[: len(COLOURS)]
+    present = {c: drawn(class_names[c]) for c in found}
     figure.legend(
         handles=[
-            Line2D([], [], marker="o", ls="", color=colours[c], label=class_names[c])
-            for c in shown
+            Line2D([], [], marker="o", ls="", color=colours[c], label=label)
+            for c, label in present.items()
         ],
         loc="outside lower center",
-        ncols=min(4, len(shown)),
+        ncols=min(4, len(present)),
         frameon=False,
         title="% of the middle node's attention, mean over heads; colour: true class",
     )

@@ -8,9 +8,11 @@ from seqgraph_jax.reports.plots.curves import (
     mark_level,
     plot_seeds,
 )
+from seqgraph_jax.reports.plots.style import own_style
 from seqgraph_jax.training.runs import Run
 
 
+@own_style
 def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figure:
     """Bits per character and accuracy against updates, in training and evaluation.
 

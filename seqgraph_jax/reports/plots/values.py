@@ -6,8 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from seqgraph_jax.reports.plots.curves import COLOURS, finish_axes
+from seqgraph_jax.reports.plots.style import drawn, own_style
 
 
+@own_style
 def plot_predictions(
     predicted: Mapping[str, np.ndarray], measured: np.ndarray, name: str
 ) -> Figure:
@@ -28,6 +30,6 @@ def plot_predictions(
         colour = COLOURS[k % len(COLOURS)]
         axes.scatter(measured, values, s=12, color=colour, alpha=0.6, lw=0)
         rmse = np.sqrt(np.mean((values - measured) ** 2))
-        axes.set_title(f"{arm}: RMSE {rmse:.3g}")
+        axes.set_title(f"{drawn(arm)}: RMSE {rmse:.3g}")
         finish_axes(axes, "measured", f"predicted {name}" if k == 0 else "")
     return figure
