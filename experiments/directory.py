@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import seqgraph_jax as sg
-from experiments.cli import UsageError
+from experiments.command import UsageError
 
 DEFAULT_OUT = Path("checkpoints")
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import seqgraph_jax as sg
 from experiments import temperature
-from experiments.cli import UsageError, command, command_line, parse, set_up
+from experiments.cli import parse
+from experiments.command import UsageError, command, command_line, set_up
 
 MODULE = "experiments.export"
 GRIMM = """

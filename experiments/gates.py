@@ -24,7 +24,8 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import lstm_vs_gru
-from experiments.cli import RunOptions, TrainOptions, UsageError, with_values
+from experiments.cli import RunOptions, TrainOptions, with_values
+from experiments.command import UsageError
 from experiments.sample import SHIPPED
 from experiments.study import Report, Study, Trained, experiment
 from seqgraph_jax.training.metrics import percent
@@ -118,16 +119,10 @@ def sections(run: Any, task: Any, text: Any, smoke: bool) -> Found:
 
 
 def trained_seeds(run: Any) -> list[int]:
-    """Seeds whose training has not diverged; raises `UsageError` if there are none."""
-    seeds = [
-        seed for seed, lost in zip(run.seeds, run.diverged, strict=True) if not lost
-    ]
-    if not seeds:
-        raise UsageError(
-            "every seed diverged, so there is no trained network to look into: start "
-            "anew with a lower --learning-rate"
-        )
-    return seeds
+    """Seeds that have not diverged; raises `UsageError` if there are none."""
+    if run.diverged.all():
+        raise UsageError("every seed diverged: no trained network to look into is left")
+    return np.array(run.seeds)[~run.diverged].tolist()
 
 
 def on_numbers(run: Any, task: Any, smoke: bool) -> Found:
@@ -163,7 +158,7 @@ def on_numbers(run: Any, task: Any, smoke: bool) -> Found:
         "accuracy": right,
         "saturation": means(found.saturations),
     }
-    table = saturation_table({"": found.saturations}, caption)
+    table = sg.reports.gates.saturation_table({"": found.saturations}, caption)
     figure = sg.reports.plots.gates.plot_distributions(*found)
     return [sg.Section("Gates on Baum-Sweet numbers", table, figure, "gates")], record
 
@@ -261,7 +256,9 @@ def in_text(text: Any, smoke: bool) -> Found:
         f"dashed line is after {window} characters: so long were the windows in "
         "training, each read from an empty state."
     )
-    table = saturation_table({f"{k}, ": v for k, v in layers.items()}, caption)
+    table = sg.reports.gates.saturation_table(
+        {f"{k}, ": v for k, v in layers.items()}, caption
+    )
     record = {
         "updates": text.step,
         "sentence": SENTENCE,
@@ -270,30 +267,6 @@ def in_text(text: Any, smoke: bool) -> Found:
         "saturation": {name: means(of_layer) for name, of_layer in layers.items()},
     }
     return [sg.Section("Gates of the text model", table, figure, "gates_text")], record
-
-
-def saturation_table(groups: Mapping[str, Mapping[str, Any]], caption: str) -> Any:
-    """A row per gate of every group: means over its units, and their range over seeds.
-
-    Groups hold shares ``[S, H]`` by gate; the last columns count units of all seeds.
-    """
-    header = ["gate", "left-saturated", "right-saturated", "neither"]
-    header += ["units left ≥ 90 %", "units right ≥ 90 %"]
-    rows = []
-    for label, shares in groups.items():
-        for gate, (left, right) in shares.items():
-            sides = (side.mean(1) for side in (left, right, 1 - left - right))
-            ends = [f"{(side >= 0.9).sum()} of {side.size}" for side in (left, right)]
-            name = f"{label}{gate}: {sg.analysis.gates.NAMES[gate]}"
-            rows.append([name, *map(_range, sides), *ends])
-    return sg.Table(header, rows, caption)
-
-
-def _range(shares: np.ndarray) -> str:
-    mean = f"{100 * shares.mean():.1f} %"
-    if len(shares) == 1:
-        return mean
-    return f"{mean} ({100 * shares.min():.1f} to {100 * shares.max():.1f})"
 
 
 def means(shares: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ import numpy as np
 import seqgraph_jax as sg
 from experiments.cli import RunOptions, TrainOptions
 from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.data.notes import notes_on_nodes
 from seqgraph_jax.training.metrics import Metric, number
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative, Positive, Share
 
@@ -100,14 +101,6 @@ PUBLISHED: dict[str, dict[str, tuple[str, float, float | None]]] = {
         "mlp": ("Kipf and Welling 2017", 46.5, None),
     },
 }
-#: What a reader must know of the features that went in.
-SCALES = {
-    "raw": "as they stand in the data",
-    "rows": "each node's divided by their sum",
-    "standard": "each column less its mean and divided by its standard deviation over ",
-    "identity": "one of its own for each node",
-    "degree": "the number of edges that come in, one-hot",
-}
 BEST = Metric("best_update", "best epoch")
 CAPTION = (
     "Each seed's network is that of its best evaluation, of equals the one with the "
@@ -123,12 +116,9 @@ def build_task(config: Config, data: Any, seeds: tuple[int, ...]) -> Any:
         sizes = (config.per_class, config.num_val, config.num_test)
         return sg.random_split(data.labels, seed, *sizes)
 
-    own = (
-        None
-        if data.train_mask is None
-        else sg.Split(data.train_mask, data.val_mask, data.test_mask)
-    )
-    first = split(0) if own is None or config.random_splits else own
+    first = sg.Split(data.train_mask, data.val_mask, data.test_mask)
+    if data.train_mask is None or config.random_splits:
+        first = split(0)
     sg.data.check_split(first, data.labels)
     # Seeds with splits of their own have one graph: its features are those of all.
     of = None if config.random_splits else first.train_mask
@@ -222,33 +212,8 @@ def report(config: Config, data: Any, arms: Any, trained: Trained) -> Report:
         sg.Section("Comparisons", tables.comparison_table(comparisons)),
         sg.Section("Every seed", tables.seed_table(runs, trained.seeds, shown)),
     ]
-    return Report(runs, verdicts, sections, comparisons, notes_on(config, data))
-
-
-def notes_on(config: Config, data: Any) -> list[str]:
-    """What a reader must know of the data and of the splits."""
-    kind = sg.data.features_kind(data, config.features)
-    over = "all nodes" if config.random_splits else "the training nodes"
-    notes = [f"Features: {SCALES[kind]}{over if kind == 'standard' else ''}."]
-    if data.one_way:
-        notes.append(
-            "No edge has its opposite, so the graph is taken as directed: a node hears "
-            "the sources of its edges alone. --undirected adds the opposites."
-        )
-    if config.random_splits:
-        notes.append(
-            "Every seed has a split of its own, so the spread over seeds holds that of "
-            "the splits, and published numbers for one split are not beside it."
-        )
-    elif data.train_mask is not None:
-        masks = (data.train_mask, data.val_mask, data.test_mask)
-        without = [int((mask & (data.labels < 0)).sum()) for mask in masks]
-        if any(without):
-            notes.append(
-                "Nodes without a label count nowhere: left out are "
-                "{} for training, {} for validation, {} for the test.".format(*without)
-            )
-    return notes
+    notes = [*notes_on_nodes(data, config.features, config.random_splits)]
+    return Report(runs, verdicts, sections, comparisons, notes)
 
 
 def result_table(
@@ -262,9 +227,7 @@ def result_table(
         spread = "" if deviation is None else f" ± {deviation:g}"
         test = run.values("test_accuracy")
         found = test[np.isfinite(test)]
-        ends = (
-            [f"{end:.1%}" for end in (found.min(), found.max())] if len(found) else []
-        )
+        ends = [f"{end(found):.1%}" for end in (np.min, np.max) if len(found)]
         said = f"{number(value)}{spread} %" if source else "none"
         for label, cell in zip(rows, (said, source, ", ".join(ends)), strict=True):
             rows[label].append(cell)

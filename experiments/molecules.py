@@ -27,6 +27,7 @@ import numpy as np
 import seqgraph_jax as sg
 from experiments.cli import RunOptions, TrainOptions
 from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.data.notes import ONE_WAY
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import AtLeast, Count, NotNegative, Positive, Share
 
@@ -109,10 +110,6 @@ OF_FOLDS = (
 ONE_SPLIT = (
     "All seeds have one split, which no chance draws: they differ in initial "
     "parameters and batches alone, and the baselines not at all."
-)
-ONE_WAY = (
-    "No edge has its opposite, so edges are taken as directed: a node hears the first "
-    "nodes of its edges alone."
 )
 NEW_SPLITS = (
     "All seeds share the same {:,} molecules, split anew: intervals and tests say what "

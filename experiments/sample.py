@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import seqgraph_jax as sg
-from experiments.cli import UsageError, command, parse, set_up
+from experiments.cli import parse
+from experiments.command import UsageError, command, set_up
 from experiments.streams import printable
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative
 

@@ -17,7 +17,9 @@ from rich.table import Table as RichTable
 
 import seqgraph_jax as sg
 from experiments import cli
-from experiments.cli import RunOptions, TrainOptions, UsageError
+from experiments import command as commands
+from experiments.cli import RunOptions, TrainOptions
+from experiments.command import UsageError
 from experiments.directory import Directory, open_directory
 from experiments.streams import printable
 from seqgraph_jax.training.config import TrainConfig
@@ -104,7 +106,7 @@ def experiment(
         prog = f"python -m {module}"
         first = (*choices, "smoke")
         config = cli.parse(default, argv, prog, doc or "", choose, first)
-        cli.set_up(config.run.compilation_cache)
+        commands.set_up(config.run.compilation_cache)
         usual = seeds(config)
         chosen = cli.choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
         try:
@@ -134,10 +136,10 @@ def experiment(
                     report.comparisons,
                     _timing(setup_s, runs),
                 )
-                command = cli.command_line(module, argv)
+                command = commands.command_line(module, argv)
                 publish(place, study.title, question, command, report, record)
 
-    return cli.command(module, main)
+    return commands.command(module, main)
 
 
 def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:

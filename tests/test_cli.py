@@ -13,7 +13,8 @@ import pytest
 import experiments.__main__
 import seqgraph_jax as sg
 from experiments import cli, study
-from experiments.cli import RunOptions, UsageError, parse
+from experiments.cli import RunOptions, parse
+from experiments.command import UsageError, command
 from experiments.directory import Directory, open_directory
 from seqgraph_jax import TrainConfig
 from seqgraph_jax.training.ranges import Count, Positive, Share, bounds_of
@@ -110,7 +111,7 @@ def raising(error):
     def main(argv):
         raise error
 
-    return cli.command("experiments.x", main)
+    return command("experiments.x", main)
 
 
 def noted(error, note):
@@ -160,7 +161,7 @@ def test_characters_that_a_stream_lacks_are_escaped(monkeypatch, encoding):
     monkeypatch.setattr(sys, "stdout", stream)
     text = "λ \udce9"
 
-    assert cli.command("experiments.x", lambda argv: print(text))([]) == 0
+    assert command("experiments.x", lambda argv: print(text))([]) == 0
     found = written.getvalue().decode(encoding)
     assert found == f"{'λ' if encoding == 'utf-8' else chr(92) + 'u03bb'} \\udce9\n"
     assert stream.errors == "strict"
@@ -168,7 +169,7 @@ def test_characters_that_a_stream_lacks_are_escaped(monkeypatch, encoding):
 
 FULL = """
 import sys
-from experiments.cli import command
+from experiments.command import command
 sys.stdout = open("/dev/full", "w")
 sys.exit(command("experiments.x", lambda argv: print("much"))([]))
 """
@@ -188,9 +189,9 @@ def test_output_that_is_full_is_one_sentence():
 def test_a_run_directory_in_use_is_one_sentence(tmp_path, capsys):
     def main(argv):
         with open_directory("x", tmp_path / "run", argv == ["--resume"], {"a": 1}):
-            assert cli.command("experiments.x", main)(["--resume"]) == 2
+            assert command("experiments.x", main)(["--resume"]) == 2
 
-    assert cli.command("experiments.x", main)([]) == 0
+    assert command("experiments.x", main)([]) == 0
     assert_one_sentence(capsys, "another process trains in")
 
 

@@ -16,7 +16,8 @@ import pytest
 
 from experiments import __main__ as listing
 from experiments import lstm_vs_gru
-from experiments.cli import parse, resume_command
+from experiments.cli import parse
+from experiments.command import resume_command
 from seqgraph_jax.training import checkpoints
 
 from .sentences import assert_one_sentence

@@ -9,6 +9,7 @@ import pytest
 
 import seqgraph_jax as sg
 from experiments import gcn_vs_gat
+from seqgraph_jax.data.notes import notes_on_nodes
 
 from .sentences import assert_one_sentence
 
@@ -123,14 +124,13 @@ def test_notes_say_what_was_made_of_the_data(tmp_path):
     edges = [f"n{i},n{i + 1}\n" for i in range(29)]
     (tmp_path / "edges.csv").write_text("source,target\n" + "".join(edges))
     load = sg.datasets.load_nodes
-    scale, way, labels = gcn_vs_gat.notes_on(gcn_vs_gat.Config(), load(tmp_path))
+    scale, way, labels = notes_on_nodes(load(tmp_path), "auto", False)
     assert "divided by its standard deviation over the training nodes" in scale
     assert "--undirected adds the opposites" in way
     assert "2 for training, 0 for validation, 1 for the test" in labels
     both = load(tmp_path, undirected=True)
     assert (both.num_edges, both.one_way) == (58, False)
-    config = gcn_vs_gat.Config(features="rows", random_splits=True)
-    scale, split = gcn_vs_gat.notes_on(config, both)
+    scale, split = notes_on_nodes(both, "rows", True)
     assert "divided by their sum" in scale
     assert "a split of its own" in split
 

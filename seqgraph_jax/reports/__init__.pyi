@@ -1,4 +1,5 @@
 from . import flows as flows
+from . import gates as gates
 from . import messages as messages
 from . import paired as paired
 from . import plots as plots

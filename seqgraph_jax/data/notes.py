@@ -1,0 +1,46 @@
+"""What the reader of a result must know of the data, in sentences."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from seqgraph_jax.data.features import features_kind
+from seqgraph_jax.data.records import NodeData
+
+SCALES = {
+    "raw": "as they stand in the data",
+    "rows": "each node's divided by their sum",
+    "standard": "each column less its mean and divided by its standard deviation over",
+    "identity": "one of its own for each node",
+    "degree": "the number of edges that come in, one-hot",
+}
+ONE_WAY = (
+    "No edge has its opposite, so edges are taken as directed: a node hears the first "
+    "nodes of its edges alone."
+)
+
+
+def notes_on_nodes(data: NodeData, kind: str, own_splits: bool) -> Iterator[str]:
+    """On features, of a kind as for `node_features`, on edges, and on labels.
+
+    With ``own_splits`` every seed has its own split, else all that of the data.
+    """
+    kind = features_kind(data, kind)
+    over = "all nodes" if own_splits else "the training nodes"
+    yield f"Features: {SCALES[kind]}{f' {over}' if kind == 'standard' else ''}."
+    if data.one_way:
+        yield f"{ONE_WAY} --undirected adds the opposites."
+    masks: tuple[Any, ...] = (data.train_mask, data.val_mask, data.test_mask)
+    if own_splits:
+        yield (
+            "Every seed has a split of its own, so the spread over seeds holds that of "
+            "the splits, and published numbers for one split are not beside it."
+        )
+    elif data.train_mask is not None:
+        without: list[Any] = [int((m & (data.labels < 0)).sum()) for m in masks]
+        if np.any(without):
+            yield (
+                "Nodes without a label count nowhere: left out are "
+                "{} for training, {} for validation, {} for the test.".format(*without)
+            )
