@@ -92,7 +92,10 @@ def measure(
     """Measurements by tau, at the last checkpoint, and by updates."""
     last, text = models[max(models)], sg.text
     held_out = max(last.config["holdout"], 0.05)
-    task = text.text_task(last.vocabulary, corpus, last.config["window"], held_out)
+    part = last.config["holdout_of"]
+    task = text.text_task(
+        last.vocabulary, corpus, last.config["window"], held_out, holdout_of=part
+    )
     batch = task.evaluation(None, 64)
     known = set(text.measures.words(corpus))
     nothing = np.zeros(0, np.int32)
