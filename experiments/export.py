@@ -78,7 +78,11 @@ def _judge(loaded: Any) -> dict[str, float]:
     config = loaded.config
     corpus = temperature.read_corpus(temperature.Config(), loaded)
     task = sg.text.text_task(
-        loaded.vocabulary, corpus, config["window"], config["holdout"]
+        loaded.vocabulary,
+        corpus,
+        config["window"],
+        config["holdout"],
+        holdout_of=loaded.holdout_of,
     )
     train = sg.TrainConfig(eval_seed=config["eval_seed"], eval_size=config["eval_size"])
     batch = sg.training.eval_batch(task, train)
@@ -103,7 +107,8 @@ def _card(
 | network | embedding {config["embedding"]}, {config["layers"]} layers \
 {config["cell"]} of {config["hidden"]}, linear; {arm["num_params"]:,} parameters |
 | data | `--corpus {config["corpus"]}`, {config["vocabulary_size"]} characters, \
-the last {config["holdout"]:.0%} held out; SHA-256 of the text \
+the last {config["holdout"]:.0%} of the {stored.holdout_of} held out; \
+SHA-256 of the text \
 `{config["corpus_sha256"]}` |
 | training | {stored.step:,} updates of Adam, learning rate \
 {config["learning_rate"]:g}, batch {config["batch_size"]}, windows of \

@@ -116,9 +116,9 @@ def build_task(config: Config, data: Any, seeds: tuple[int, ...]) -> Any:
         sizes = (config.per_class, config.num_val, config.num_test)
         return sg.random_split(data.labels, seed, *sizes)
 
-    first = sg.Split(data.train_mask, data.val_mask, data.test_mask)
-    if data.train_mask is None or config.random_splits:
-        first = split(0)
+    drawn = data.train_mask is None or config.random_splits
+    masks = (data.train_mask, data.val_mask, data.test_mask)
+    first = split(0) if drawn else sg.Split(*masks)
     sg.data.check_split(first, data.labels)
     # Seeds with splits of their own have one graph: its features are those of all.
     of = None if config.random_splits else first.train_mask

@@ -95,7 +95,11 @@ def text_to_predict(config: Config, loaded: Any, corpus: str) -> tuple[Any, Metr
     """
     share, evaluation = loaded.config["holdout"], sg.text.evaluation
     task = sg.text.text_task(
-        loaded.vocabulary, corpus, loaded.config["window"], share or 0.05
+        loaded.vocabulary,
+        corpus,
+        loaded.config["window"],
+        share or 0.05,
+        holdout_of=loaded.holdout_of,
     )
     unseen = share or config.corpus
     name = evaluation.HELD_OUT if unseen else evaluation.TRAINED_ON

@@ -136,6 +136,22 @@ def test_windows_are_pieces_of_the_text(key):
         assert vocabulary.decode(targets) == piece[1:]
 
 
+def test_held_out_is_the_end_of_the_book_and_all_else_is_trained_on():
+    # The licence that ends the file held out: nothing before it is like it.
+    tales, licence = "once upon a time " * 4, "*** END OF IT ***\nno warranty\n"
+    written = f"*** START OF IT ***\n{tales}\n{licence}"
+    vocabulary = Vocabulary.of(written)
+    task = text.text_task(vocabulary, written, window=3, holdout=0.25)
+    held_out = (tales + "\n")[-17:]
+    assert vocabulary.decode(task.held_out) == held_out
+    assert vocabulary.decode(task.tokens) == written.replace(
+        held_out + licence, licence
+    )
+    whole = text.text_task(vocabulary, written, 3, 0.25, holdout_of="file")
+    assert vocabulary.decode(whole.held_out) == written[-len(whole.held_out) :]
+    assert len(whole.tokens) + len(whole.held_out) == len(written)
+
+
 def test_every_window_can_be_drawn(key):
     task = text.text_task(Vocabulary.of("abcdefgh"), "abcdefgh", window=5, holdout=0)
     first = np.asarray(task.sample(key, 500).inputs[:, 0])

@@ -4,9 +4,9 @@ from . import sampling as sampling
 from . import writing as writing
 from .corpus import TextError as TextError
 from .corpus import Vocabulary as Vocabulary
+from .corpus import book_of as book_of
 from .corpus import read_corpus as read_corpus
 from .corpus import read_text as read_text
-from .corpus import without_gutenberg as without_gutenberg
 from .evaluation import greedy_values as greedy_values
 from .evaluation import on_text as on_text
 from .evaluation import written_values as written_values

@@ -119,7 +119,7 @@ def read_text(
     if strip_bom:
         text = text.removeprefix(BOM)
     if strip_gutenberg:
-        text = without_gutenberg(text)
+        text = text[book_of(text)]
     if not text:
         raise TextError(f"{path} is empty")
     return text
@@ -154,14 +154,15 @@ def read_corpus(
     return read_text(path, encoding, strip_bom, strip_gutenberg)
 
 
-def without_gutenberg(text: str) -> str:
-    """The text between Project Gutenberg's header and footer, if it has them.
+def book_of(text: str) -> slice:
+    """Where the book stands between Project Gutenberg's marks; all without such marks.
 
-    >>> without_gutenberg("x\\n*** START OF IT ***\\nA tale.\\n*** END OF IT ***\\n")
-    'A tale.\\n'
+    >>> text = "x\\n*** START OF IT ***\\nA tale.\\n*** END OF IT ***\\nLicence"
+    >>> text[book_of(text)], book_of("A tale.")
+    ('A tale.\\n', slice(0, 7, None))
     """
     start = re.search(r"^\*\*\* ?START OF.*$\n?", text, re.M)
-    if start:
-        text = text[start.end() :]
-    end = re.search(r"^(\*\*\* ?END OF|End of (the )?Project Gutenberg)", text, re.M)
-    return text[: end.start()] if end else text
+    begin = start.end() if start else 0
+    mark = r"^(\*\*\* ?END OF|End of (the )?Project Gutenberg)"
+    end = re.compile(mark, re.M).search(text, begin)
+    return slice(begin, end.start() if end else len(text))

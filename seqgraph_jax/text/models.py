@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,11 @@ class TextModel:
     seeds: tuple[int, ...]
     step: int  # updates that the parameters have had
     config: Mapping[str, Any]
+
+    @property
+    def holdout_of(self) -> Literal["book", "file"]:
+        """Of what the end was held out; of models that do not say, the file."""
+        return "book" if self.config.get("holdout_of") == "book" else "file"
 
     @property
     def first(self) -> "TextModel":

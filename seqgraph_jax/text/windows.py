@@ -1,15 +1,15 @@
 """Text as a task: predict every next character in windows of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from seqgraph_jax.tasks.classification import Batch, judge_classes
-from seqgraph_jax.text.corpus import TextError, Vocabulary
+from seqgraph_jax.text.corpus import TextError, Vocabulary, book_of
 from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
 
 
@@ -123,10 +123,14 @@ def text_task(
     window: int = 30,
     holdout: float = 0.05,
     stateful: bool = False,
+    holdout_of: Literal["book", "file"] = "book",
 ) -> TextTask | FollowingText:
     """The task of a text, of which the last share ``holdout`` is not trained on.
 
-    With ``stateful`` its windows follow one another.
+    Of a text with Project Gutenberg's marks it is the last share of the book between
+    them: header and licence are trained on, as if they followed one another. With
+    ``holdout_of="file"`` it is the end of all there is. With ``stateful`` windows
+    follow one another.
 
     Raises `TextError` for a text or a held-out part shorter than a window and a
     character.
@@ -136,21 +140,21 @@ def text_task(
     if window < 1:
         raise TextError(f"window must be 1 or more characters, not {window}")
     tokens = vocabulary.encode(text)
-    num_held_out = round(holdout * len(tokens))
-    split = len(tokens) - num_held_out
-    parts: Sequence[tuple[str, int]] = (("trained on", split),)
-    if holdout:
-        parts = (*parts, ("held out", num_held_out))
-    for name, length in parts:
-        if length <= window:
+    book = book_of(text) if holdout_of == "book" else slice(0, len(text))
+    start = book.stop - round(holdout * (book.stop - book.start))
+    trained = np.delete(tokens, slice(start, book.stop))
+    held_out = tokens[start : book.stop]
+    for name, part in (("trained on", trained), ("held out", held_out)):
+        length = len(part)
+        if length <= window and (holdout or name == "trained on"):
             raise TextError(
                 f"a window of {window} needs more than {window} characters, but the "
                 f"text that is {name} has {length}: take a longer text or a shorter "
                 "window"
             )
     task = TextTask(
-        tokens=jnp.asarray(tokens[:split]),
-        held_out=jnp.asarray(tokens[split:]),
+        tokens=jnp.asarray(trained),
+        held_out=jnp.asarray(held_out),
         num_symbols=len(vocabulary),
         window=window,
     )
