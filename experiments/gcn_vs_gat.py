@@ -192,9 +192,7 @@ def report(config: Config, data: Any, arms: Any, trained: Trained) -> Report:
         verdicts = [pair.verdict for pair in comparisons[0].pairs]
     classes = sg.reports.plots.classes
     test = {name: 100 * run.values("test_accuracy") for name, run in runs.items()}
-    strips = classes.plot_strip_panels(
-        test, "accuracy on the test nodes (%)", published
-    )
+    strips = classes.plot_strip_panels(test, "accuracy on test nodes (%)", published)
     matrices = {k: confusion(arms[k], run, data.num_classes) for k, run in runs.items()}
     curves = classes.plot_training(runs, ["loss", "val_accuracy"])
     confused = classes.plot_confusion(matrices, data.class_names)
