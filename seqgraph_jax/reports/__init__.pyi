@@ -6,6 +6,7 @@ from . import plots as plots
 from . import results as results
 from . import statistics as statistics
 from . import tables as tables
+from .given import read_results as read_results
 from .pages import Section as Section
 from .pages import page as page
 from .pages import report as report
