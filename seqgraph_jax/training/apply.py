@@ -71,9 +71,9 @@ def common_beginnings(tokens: Any) -> tuple[int, np.ndarray, np.ndarray]:
     with ``first [U]``, a sequence for each of the U beginnings of that length, and
     ``which [N]``, the number of each sequence's beginning.
 
-    >>> tokens = np.array([[5, 1, 7, a, b] for a in range(2) for b in range(2)])
-    >>> common_beginnings(tokens)  # 1 * 3 + 4 * 2 tokens to read instead of 20
-    (3, array([0]), array([0, 0, 0, 0]))
+    >>> tokens = np.array([[5, 1, 7, 2, 9, a, b] for a in (0, 1) for b in (0, 1)])
+    >>> common_beginnings(tokens)  # 1 * 5 + 4 * 2 tokens to read instead of 28
+    (5, array([0]), array([0, 0, 0, 0]))
     """
     best = 0, np.zeros(0, int), np.zeros(0, int)
     if not (isinstance(tokens, np.ndarray) and tokens.ndim == 2):
