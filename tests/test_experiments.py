@@ -20,13 +20,13 @@ from experiments.cli import parse
 from experiments.command import resume_command
 from seqgraph_jax.training import checkpoints
 
+from .commands import SMOKE, smoke_run
 from .sentences import assert_one_sentence
 
 #: Programs are compiled once.
 pytestmark = pytest.mark.xdist_group("lstm_vs_gru")
 
 ROOT = Path(__file__).parents[1]
-SMOKE = ["--smoke", "--no-compilation-cache"]
 #: Long enough to be stopped in the middle: 40 evaluations, a checkpoint after each. On
 #: two devices, as a run is without --smoke.
 LONG = [*SMOKE, "--seed-width", "1", "--updates", "400", "--no-early-stop"]
@@ -77,10 +77,8 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.smoke
-def test_smoke_run_writes_what_it_promises(tmp_path, capsys):
-    out = tmp_path / "run"
-    assert run(*SMOKE, "--out", out) == 0
-    printed = capsys.readouterr().out
+def test_smoke_run_writes_what_it_promises():
+    out, printed = smoke_run("lstm_vs_gru")
     assert "Verdict: " in printed
     assert f"Report: {out / 'report.html'}" in printed
     assert {path.name for path in out.iterdir()} == {

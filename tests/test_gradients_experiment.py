@@ -15,11 +15,11 @@ from seqgraph_jax.reports.statistics import share_interval
 from seqgraph_jax.tasks.delays import Adding, Copy
 from seqgraph_jax.training.metrics import ACCURACY, LOSS
 
+from .commands import SMOKE, smoke_run
 from .sentences import assert_one_sentence
 
 #: Programs are compiled once.
 pytestmark = pytest.mark.xdist_group("gradients")
-SMOKE = ["--smoke", "--no-compilation-cache"]
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
 PICTURES = ("flow", "radius", "forget", "delays", "gates", "gates_number", "gates_text")
 
@@ -30,10 +30,8 @@ def run(*argv):
 
 
 @pytest.mark.smoke
-def test_smoke_run_writes_what_it_promises(tmp_path, capsys):
-    out = tmp_path / "run"
-    assert run(*SMOKE, "--out", out) == 0
-    printed = capsys.readouterr().out
+def test_smoke_run_writes_what_it_promises():
+    out, printed = smoke_run("gradients")
     assert "Verdict: The gradients written out as sums of products" in printed
     names = {f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")}
     assert {path.name for path in out.iterdir()} == FILES | names

@@ -12,12 +12,11 @@ from seqgraph_jax.analysis import receptive_fields as fields
 from seqgraph_jax.analysis import twins
 from seqgraph_jax.reports import messages
 
+from .commands import SMOKE, smoke_run
 from .sentences import assert_one_sentence
 
 #: Programs are compiled once.
 pytestmark = pytest.mark.xdist_group("message_passing")
-
-SMOKE = ["--smoke", "--no-compilation-cache"]
 
 
 def run(*argv):
@@ -32,10 +31,8 @@ def measured():
 
 
 @pytest.mark.smoke
-def test_smoke_run_writes_what_it_promises(tmp_path, capsys):
-    out = tmp_path / "run"
-    assert run(*SMOKE, "--out", out) == 0
-    printed = capsys.readouterr().out
+def test_smoke_run_writes_what_it_promises():
+    out, printed = smoke_run("message_passing")
     assert printed.splitlines()[-1] == f"Report: {out / 'report.html'}"
     pictures = {f"{n}.{end}" for n in report_pictures() for end in ("png", "svg")}
     assert {path.name for path in out.iterdir()} == {

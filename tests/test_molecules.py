@@ -18,11 +18,11 @@ from seqgraph_jax.tasks.baselines import (
     measure,
 )
 
+from .commands import SMOKE, smoke_run
 from .sentences import assert_one_sentence
 
 #: Programs are compiled once.
 pytestmark = pytest.mark.xdist_group("molecules")
-SMOKE = ["--smoke", "--no-compilation-cache"]
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
 FILES |= {f"{name}.{kind}" for name in ("results", "curves") for kind in ("png", "svg")}
 
@@ -98,11 +98,9 @@ def test_the_constant_baseline_says_the_training_set_s_majority():
 
 
 @pytest.mark.smoke
-def test_smoke_run_of_classes(tmp_path, capsys):
+def test_smoke_run_of_classes():
     # Folds that are averaged in another order than they lie, seeds that are runs.
-    out = tmp_path / "run"
-    assert run(*SMOKE, "--models", "gcn", "gin", "--out", out) == 0
-    printed = capsys.readouterr().out
+    out, printed = smoke_run("molecules")
     assert "Verdict: gcn " in printed
     assert "Note: All seeds share the same 40 molecules" in printed
     assert {path.name for path in out.iterdir()} == {
@@ -113,10 +111,10 @@ def test_smoke_run_of_classes(tmp_path, capsys):
     assert record["schema"] == 1
     assert record["experiment"] == "molecules"
     assert record["seeds"] == [0, 500]
-    assert list(record["arms"]) == ["gcn", "gin", "linear", "constant"]
-    assert len(record["comparisons"]) == 6
+    assert list(record["arms"]) == ["gcn", "gat", "gin", "linear", "constant"]
+    assert len(record["comparisons"]) == 10
     rows = [json.loads(r) for r in (out / "metrics.jsonl").read_text().splitlines()]
-    assert len(rows) == 2 * 2 * 3 * 2
+    assert len(rows) == 3 * 2 * 3 * 2
     assert {(row["seed"], row["fold"]) for row in rows} == {
         (seed, fold) for seed in (0, 500) for fold in range(3)
     }
