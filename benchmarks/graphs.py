@@ -22,10 +22,10 @@ jax.config.update("jax_num_cpu_devices", THREADS)
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from torch.nn import functional  # noqa: E402
-from torch_geometric.nn import GATConv, GCNConv  # noqa: E402
 
 import seqgraph_jax as sg  # noqa: E402
+from benchmarks.geometric import TorchGAT, TorchGCN, TorchRun  # noqa: E402
+from benchmarks.turns import in_turn, seconds  # noqa: E402
 from experiments import gcn_vs_gat  # noqa: E402
 from seqgraph_jax.graph.adjacency import index_edges  # noqa: E402
 from seqgraph_jax.training import loop as training  # noqa: E402
@@ -33,101 +33,6 @@ from seqgraph_jax.training import loop as training  # noqa: E402
 EPOCHS = 20  # of a round
 RUN_EPOCHS = 200  # of a whole run
 SEEDS = 100
-
-
-class TorchGCN(torch.nn.Module):
-    """Two convolutions, as in the example."""
-
-    def __init__(self, features: int, classes: int) -> None:
-        super().__init__()
-        self.first = GCNConv(features, 16, cached=True)
-        self.second = GCNConv(16, classes, cached=True)
-
-    def forward(self, x, index):
-        x = functional.dropout(x, 0.5, self.training)
-        x = functional.relu(self.first(x, index))
-        return self.second(functional.dropout(x, 0.5, self.training), index)
-
-
-class TorchGAT(torch.nn.Module):
-    """Eight heads of eight, then one, as in the example."""
-
-    def __init__(self, features: int, classes: int) -> None:
-        super().__init__()
-        self.first = GATConv(features, 8, 8, dropout=0.6)
-        self.second = GATConv(64, classes, heads=1, concat=False, dropout=0.6)
-
-    def forward(self, x, index):
-        x = functional.dropout(x, 0.6, self.training)
-        x = functional.elu(self.first(x, index))
-        return self.second(functional.dropout(x, 0.6, self.training), index)
-
-
-class TorchRun:
-    """A network of the peer with its optimiser, to be trained and tested."""
-
-    def __init__(self, network: type, data: Any) -> None:
-        self.x = torch.from_numpy(_row_normalized(data.features.toarray()))
-        self.index = torch.from_numpy(np.stack([data.senders, data.receivers])).long()
-        self.y = torch.from_numpy(data.labels).long()
-        self.train_mask = torch.from_numpy(data.train_mask)
-        self.masks = [
-            torch.from_numpy(m)
-            for m in (data.train_mask, data.val_mask, data.test_mask)
-        ]
-        self.model = network(data.num_features, data.num_classes)
-        first, second = self.model.first.parameters(), self.model.second.parameters()
-        decays = 0.0 if network is TorchGCN else 5e-4
-        self.optimizer = torch.optim.Adam(
-            [
-                {"params": list(first), "weight_decay": 5e-4},
-                {"params": list(second), "weight_decay": decays},
-            ],
-            lr=0.01 if network is TorchGCN else 0.005,
-        )
-
-    def train(self) -> None:
-        self.model.train()
-        self.optimizer.zero_grad()
-        out = self.model(self.x, self.index)
-        loss = functional.cross_entropy(out[self.train_mask], self.y[self.train_mask])
-        loss.backward()
-        self.optimizer.step()
-
-    @torch.no_grad()
-    def test(self) -> list[float]:
-        self.model.eval()
-        right = self.model(self.x, self.index).argmax(-1) == self.y
-        return [float(right[mask].float().mean()) for mask in self.masks]
-
-
-def _row_normalized(x: np.ndarray) -> np.ndarray:
-    return (x / np.maximum(x.sum(1, keepdims=True), 1)).astype(np.float32)
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    return time.perf_counter() - start
-
-
-def in_turn(arms: dict[str, Callable[[], float]], rounds: int) -> None:
-    """Print medians, and of each arm's ratios to the last one, which is ours."""
-    for arm in arms.values():
-        arm()  # compiles, allocates
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    for _ in range(rounds):
-        for name, arm in arms.items():
-            times[name].append(arm())
-    *_, ours = times.values()
-    for name, values in times.items():
-        ratios = [a / b for a, b in zip(values, ours, strict=True)]
-        print(
-            f"  {name:<44} {1e3 * statistics.median(values):10.2f} ms   "
-            f"divided by ours {statistics.median(ratios):6.2f} "
-            f"({min(ratios):.2f} to {max(ratios):.2f})",
-            flush=True,
-        )
 
 
 def our_arm(name: str, data: Any) -> Any:
@@ -139,7 +44,7 @@ def our_arm(name: str, data: Any) -> Any:
 
 def epoch_arms(name: str, data: Any) -> dict[str, Callable[[], float]]:
     """Seconds of one training epoch, without evaluation, on one device."""
-    model, task, config = our_arm(name, data)
+    model, task, config, _ = our_arm(name, data)
     key = jax.random.key(0)
     task = jax.device_put(task)
     state = jax.jit(lambda task, key: training.init(model, task, config, key))(
@@ -167,7 +72,7 @@ def run_arms(data: Any, peer_runs: int) -> dict[str, Callable[[], float]]:
 
     The peer's are those of ``peer_runs`` runs, multiplied. Ours include compilation.
     """
-    model, task, config = our_arm("gcn", data)
+    model, task, config, _ = our_arm("gcn", data)
 
     def peers() -> float:
         start = time.perf_counter()
@@ -294,7 +199,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
-    data = gcn_vs_gat.read_data("cora")
+    data = sg.datasets.load_nodes("cora")
     for name in ("gcn", "gat"):
         if name in options.parts:
             print(f"{name}: one training epoch on Cora")

@@ -9,7 +9,6 @@ of 30, Adam, global-norm clip 10. Nothing is trained to an end: values do not ma
 """
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 
@@ -24,6 +23,7 @@ import torch  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 import seqgraph_jax as sg  # noqa: E402
+from benchmarks.turns import in_turn, seconds  # noqa: E402
 from seqgraph_jax import text  # noqa: E402
 from seqgraph_jax.text import sampling  # noqa: E402
 from seqgraph_jax.training import loop as training  # noqa: E402
@@ -77,32 +77,6 @@ def torch_sample(model: TorchLM, batch_size: int, keep_state: bool) -> torch.Ten
         drawn = torch.multinomial(torch.softmax(2.0 * logits[-1], -1), 1).T
         tokens = torch.cat([tokens, drawn])
     return tokens
-
-
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    return time.perf_counter() - start
-
-
-def in_turn(arms: dict[str, Callable[[], float]], rounds: int) -> None:
-    """Print medians, and of each arm's ratios to the last one, which is ours."""
-    for arm in arms.values():
-        arm()  # compiles, allocates
-    times = {name: [] for name in arms}
-    for _ in range(rounds):
-        for name, arm in arms.items():
-            times[name].append(arm())
-    *_, ours = times.values()
-    for name, values in times.items():
-        ratios = [a / b for a, b in zip(values, ours, strict=True)]
-        low, high = min(ratios), max(ratios)
-        print(
-            f"  {name:<46} {1e3 * statistics.median(values):9.2f} ms   "
-            f"divided by ours {statistics.median(ratios):6.2f} "
-            f"({low:.2f} to {high:.2f})",
-            flush=True,
-        )
 
 
 def train_arms(tokens: np.ndarray) -> dict[str, Callable[[], float]]:
