@@ -41,31 +41,10 @@ def draw_graph(
 
     Shapes: ``senders``, ``receivers [E]``, ``positions [N, 2]``, ``names`` N.
     """
-    senders, receivers = np.asarray(senders), np.asarray(receivers)
     positions = np.asarray(positions, float)
     widths = np.full(len(senders), 1.4) if edge_widths is None else edge_widths
-    edges: dict[tuple[int, int], float] = {}
-    for j, i, width in zip(senders.tolist(), receivers.tolist(), widths, strict=True):
-        pair = (j, i) if directed else (min(i, j), max(i, j))
-        if i != j and width > 0:
-            edges[pair] = max(float(width), edges.get(pair, 0.0))
-    radius = np.sqrt(node_size) / 2
-    for (j, i), width in edges.items():
-        bend = 0.18 if directed and (i, j) in edges else 0.0
-        style = f"-|>,head_length={4 + width},head_width={2 + width / 2}"
-        arrow = FancyArrowPatch(
-            tuple(positions[j]),
-            tuple(positions[i]),
-            arrowstyle=style if directed else "-",
-            mutation_scale=1,
-            connectionstyle=f"arc3,rad={bend}",
-            shrinkA=radius,
-            shrinkB=radius + (1 if directed else 0),
-            color="#7b8494",
-            linewidth=width,
-            zorder=1,
-        )
-        axes.add_patch(arrow)
+    gap = np.sqrt(node_size) / 2
+    _draw_edges(axes, senders, receivers, widths, positions, gap, directed)
     values = np.full(len(positions), np.nan)
     if node_values is not None:
         values = np.asarray(node_values, float)
@@ -105,6 +84,40 @@ def draw_graph(
     axes.set_aspect("equal")
     axes.set_axis_off()
     return points
+
+
+def _draw_edges(
+    axes: Axes,
+    senders: Any,
+    receivers: Any,
+    widths: Any,
+    positions: np.ndarray,
+    gap: float,
+    directed: bool,
+) -> None:
+    """Lines or arrows from node to node, which they leave out by ``gap`` points."""
+    edges: dict[tuple[int, int], float] = {}
+    pairs = np.stack([senders, receivers], axis=1).tolist()
+    for (j, i), width in zip(pairs, widths, strict=True):
+        pair = (j, i) if directed else (min(i, j), max(i, j))
+        if i != j and width > 0:
+            edges[pair] = max(float(width), edges.get(pair, 0.0))
+    for (j, i), width in edges.items():
+        bend = 0.18 if directed and (i, j) in edges else 0.0
+        style = f"-|>,head_length={4 + width},head_width={2 + width / 2}"
+        arrow = FancyArrowPatch(
+            tuple(positions[j]),
+            tuple(positions[i]),
+            arrowstyle=style if directed else "-",
+            mutation_scale=1,
+            connectionstyle=f"arc3,rad={bend}",
+            shrinkA=gap,
+            shrinkB=gap + (1 if directed else 0),
+            color="#7b8494",
+            linewidth=width,
+            zorder=1,
+        )
+        axes.add_patch(arrow)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
