@@ -26,8 +26,12 @@ def command_line(module: str, argv: Sequence[str]) -> str:
     return shlex.join([python, "-m", module, *argv])
 
 
-def resume_command(module: str, argv: Sequence[str], directory: Path) -> str:
-    """The command that goes on with a run: the one given, with --resume and --out."""
+def without_place(argv: Sequence[str]) -> list[str]:
+    """The flags without --resume and --out.
+
+    >>> without_place(["--size", "3", "--out", "here", "--resume"])
+    ['--size', '3']
+    """
     words, skip = [], False
     for word in argv:
         if not skip and word != "--resume" and not word.startswith("--out="):
@@ -36,20 +40,30 @@ def resume_command(module: str, argv: Sequence[str], directory: Path) -> str:
                 words.append(word)
         else:
             skip = False
-    return command_line(module, [*words, "--out", str(directory), "--resume"])
+    return words
+
+
+def resume_command(module: str, argv: Sequence[str], directory: Path) -> str:
+    """The command that goes on with a run: the one given, with --resume and --out."""
+    words = [*without_place(argv), "--out", str(directory), "--resume"]
+    return command_line(module, words)
 
 
 def command(
-    module: str, main: Callable[[Sequence[str]], None]
+    module: str, main: Callable[[Sequence[str]], int | None]
 ) -> Callable[[Sequence[str] | None], int]:
-    """``main(argv)`` as a command: its exit code, errors as a sentence on stderr."""
+    """``main(argv)`` as a command: its exit code, errors as a sentence on stderr.
+
+    Without an error the code is what ``main`` returns, 0 for None.
+    """
 
     def run(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
         try:
             with every_character(sys.stdout):
-                main(argv)
+                code = main(argv)
                 sys.stdout.flush()
+            return code or 0
         except UsageError as error:
             return _fail(str(error), error)
         except BrokenPipeError:  # who reads, such as head, has seen enough

@@ -6,7 +6,14 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+if TYPE_CHECKING:
+    import seqgraph_jax as sg
 
 
 def printable(text: str) -> str:
@@ -18,6 +25,23 @@ def printable(text: str) -> str:
     return "".join(
         repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text
     )
+
+
+def print_line(text: str) -> None:
+    """A line, whatever its length, with nothing in it taken for markup."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(printable(text), soft_wrap=True)
+
+
+def print_table(table: "sg.Table") -> None:
+    """A table as a terminal shows it."""
+    shown = RichTable(box=box.SIMPLE, caption=table.caption, caption_justify="left")
+    for i, name in enumerate(table.header):
+        shown.add_column(printable(name), justify="left" if i == 0 else "right")
+    for row in table.rows:
+        shown.add_row(*map(printable, row))
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(shown, soft_wrap=True)
 
 
 @contextlib.contextmanager

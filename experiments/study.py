@@ -11,17 +11,13 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-
 import seqgraph_jax as sg
 from experiments import cli
 from experiments import command as commands
 from experiments.cli import RunOptions, TrainOptions
 from experiments.command import UsageError
 from experiments.directory import Directory, open_directory
-from experiments.streams import printable
+from experiments.streams import print_line, print_table
 from seqgraph_jax.training.config import TrainConfig
 
 
@@ -136,6 +132,7 @@ def experiment(
                     report.comparisons,
                     _timing(setup_s, runs),
                 )
+                record["argv"] = list(argv)
                 command = commands.command_line(module, argv)
                 publish(place, study.title, question, command, report, record)
 
@@ -275,25 +272,13 @@ def publish(
 
 def show(report: Report, notes: Sequence[str], directory: Path) -> None:
     """Print tables, notes, verdicts, and where the report is."""
-    console = Console(highlight=False, markup=False, emoji=False)
     for section in report.sections:
         if section.printed and section.table is not None:
-            console.print(rich_table(section.table), soft_wrap=True)
+            print_table(section.table)
     for line in (
         *(f"Note: {note}" for note in notes),
         *(f"Verdict: {verdict}" for verdict in report.verdicts),
         f"Report: {directory / 'report.html'}",
         *report.closing,
     ):
-        console.print(printable(line), soft_wrap=True)
-
-
-def rich_table(table: "sg.Table") -> RichTable:
-    """The table as the terminal shows it."""
-    shown = RichTable(box=box.SIMPLE, caption=table.caption, caption_justify="left")
-    for i, name in enumerate(table.header):
-        name = printable(name)
-        shown.add_column(name, justify="left" if i == 0 else "right")
-    for row in table.rows:
-        shown.add_row(*map(printable, row))
-    return shown
+        print_line(line)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from experiments import compare
+from experiments import compare, reproduce
 from seqgraph_jax.reports import paired, read_results
 
 from .sentences import assert_one_sentence
@@ -94,4 +94,66 @@ def test_tables_that_cannot_be_compared(text, message, tmp_path, capsys):
 def test_what_is_no_table_is_one_sentence(argv, message, tmp_path, capsys):
     files = {"csv": write(tmp_path, ROWS), "json": write(tmp_path, "[1]", "r.json")}
     assert compare.main([word.format(**files) for word in argv]) == 2
+    assert_one_sentence(capsys, message)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that takes no time: nine seeds of two arms that differ."""
+    folder = tmp_path_factory.mktemp("finished")
+    rng = np.random.default_rng(1)
+    rows = [
+        f"{k},{s},{m + rng.normal():.3f}"
+        for k, m in (("a", 0), ("b", 3))
+        for s in range(9)
+    ]
+    path = write(folder, "arm,seed,m\n" + "\n".join(rows))
+    assert compare.main([str(path), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_a_run_that_is_made_again_is_equal_to_the_bit(finished, capsys):
+    assert reproduce.main([str(finished)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("equal to the bit") == 2
+    assert "Every verdict makes the same claim." in printed
+    assert "surroundings" not in printed
+    assert (finished.with_name("run-again") / "results.json").exists()
+
+
+def test_what_differs_is_said_and_another_claim_is_exit_code_1(
+    finished, tmp_path, capsys
+):
+    record = json.loads((finished / "results.json").read_text())
+    metrics = {arm: of["metrics"]["m"] for arm, of in record["arms"].items()}
+    metrics["a"]["per_seed"][0] *= 1 + 1e-8
+    metrics["b"] |= {"per_seed": [9.0] * 9, "mean": 9.0, "ci95": [8.0, 10.0]}
+    record["environment"]["jax"] = "0.1"
+    record["comparisons"][0]["difference"] *= -1
+    changed = tmp_path / "run"
+    changed.mkdir()
+    (changed / "results.json").write_text(json.dumps(record))
+    assert reproduce.main([str(changed), "--out", str(tmp_path / "again")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines]
+    assert ["a", "m", "equal", "but", "for", "rounding"] in rows
+    assert ["b", "m", "different"] in rows
+    assert any(row[:2] == ["jax", "0.1"] for row in rows)
+    assert lines[-1] == "Another verdict on a and b, m."
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (None, "is not a finished run"),
+        ("{", "does not say which command made it"),
+        ("{}", "does not say which command made it"),
+        ('{"experiment": "os", "argv": []}', "names no experiment of this package"),
+        ('{"experiment": "compare", "argv": [1]}', "names no experiment"),
+    ],
+)
+def test_what_cannot_be_made_again_is_one_sentence(record, message, tmp_path, capsys):
+    if record is not None:
+        (tmp_path / "results.json").write_text(record)
+    assert reproduce.main([str(tmp_path)]) == 2
     assert_one_sentence(capsys, message)

@@ -1,8 +1,10 @@
+from . import again as again
 from . import flows as flows
 from . import gates as gates
 from . import messages as messages
 from . import paired as paired
 from . import plots as plots
+from . import power as power
 from . import results as results
 from . import statistics as statistics
 from . import tables as tables

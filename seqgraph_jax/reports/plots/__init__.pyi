@@ -5,5 +5,6 @@ from . import gates as gates
 from . import graphs as graphs
 from . import messages as messages
 from . import neighbourhoods as neighbourhoods
+from . import power as power
 from . import texts as texts
 from . import values as values
