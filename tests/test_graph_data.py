@@ -149,7 +149,11 @@ def test_numbers_of_nodes_that_do_not_run_from_0(largest):
     [
         ([2, np.nan, 1, np.float32("nan")], ("1", "2"), [1, -1, 0, -1]),
         (["nan", None, "b", float("nan")], ("b", "nan"), [1, -1, 0, -1]),
-        ([True, np.datetime64("NaT", "D"), False, True], ("False", "True"), [1, -1, 0, 1]),
+        (
+            [True, np.datetime64("NaT", "D"), False, True],
+            ("False", "True"),
+            [1, -1, 0, 1],
+        ),
     ],
 )
 def test_a_label_that_is_not_there_is_no_class(labels, names, codes):
