@@ -154,6 +154,10 @@ def run(argv: Sequence[str]) -> None:
                 print(json.dumps(record))
             elif not (streams and s == index == 0):
                 print(_one_line(text))
+    fewest = min(map(len, texts))
+    if fewest < config.num:
+        note = f"there are {fewest} different texts of so many characters, not"
+        print(f"note: {note} {config.num}", file=sys.stderr)
 
 
 def _one_line(text: str) -> str:

@@ -154,6 +154,16 @@ def test_first_line_names_the_convention(trained, capsys, argv, line):
     assert len(lines) == 1 + 2 * (5 + 1)
 
 
+def test_fewer_texts_than_asked_for_are_said(trained, capsys):
+    argv = ["--beam", "200", "--num", "200", "--length", "2"]  # the first is given
+    assert run(sample, "--checkpoint", trained, *argv) == 0
+    printed = capsys.readouterr()
+    texts = printed.out.splitlines()[2:]  # of the first seed, then of the second
+    size = len(load_text_model(trained).vocabulary)
+    assert len(texts) == 2 * size + 1
+    assert f"there are {size} different texts of so many characters" in printed.err
+
+
 def test_same_number_in_both_conventions_gives_the_same_texts(trained, capsys):
     argv = ["--checkpoint", trained, "--length", "40", "--seed", "3"]
     multiplied = sampled(capsys, *argv, "--temp", "4")
