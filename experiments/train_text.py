@@ -139,7 +139,7 @@ def where_held_out(config: Config, task: Any) -> str:
     """Where the held-out text stands, for the table's caption."""
     if not config.holdout:
         return ""
-    text = getattr(task, "text", task)
+    text = task.text if isinstance(task, sg.text.FollowingText) else task
     whole = "the book" if config.holdout_of == "book" else "the file"
     return f", the last {len(text.held_out):,} characters of {whole}"
 
