@@ -39,16 +39,18 @@ class TorchGAT(torch.nn.Module):
 class TorchRun:
     """A network of the peer with its optimiser, to be trained and tested."""
 
-    def __init__(self, network: type, data: Any) -> None:
-        self.x = torch.from_numpy(_row_normalized(data.features.toarray()))
-        self.index = torch.from_numpy(np.stack([data.senders, data.receivers])).long()
-        self.y = torch.from_numpy(data.labels).long()
-        self.train_mask = torch.from_numpy(data.train_mask)
+    def __init__(self, network: type, data: Any, device: str = "cpu") -> None:
+        def there(array: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(array).to(device)
+
+        self.x = there(_row_normalized(data.features.toarray()))
+        self.index = there(np.stack([data.senders, data.receivers])).long()
+        self.y = there(data.labels).long()
+        self.train_mask = there(data.train_mask)
         self.masks = [
-            torch.from_numpy(m)
-            for m in (data.train_mask, data.val_mask, data.test_mask)
+            there(mask) for mask in (data.train_mask, data.val_mask, data.test_mask)
         ]
-        self.model = network(data.num_features, data.num_classes)
+        self.model = network(data.num_features, data.num_classes).to(device)
         first, second = self.model.first.parameters(), self.model.second.parameters()
         decays = 0.0 if network is TorchGCN else 5e-4
         self.optimizer = torch.optim.Adam(

@@ -1,11 +1,13 @@
 """Graph networks on Cora and sums over neighbours, against PyTorch and its Geometric.
 
     pip install torch==2.13.0 torch_geometric && python -m benchmarks.graphs
+    python -m benchmarks.graphs --device gpu --parts gcn gat runs
 
-All on the same threads, in turn, in one process; a ratio is the peer's time divided by
-ours, the median over rounds. Networks, dropout, weight decay and optimiser are those of
-PyTorch Geometric's own examples (gcn.py with its cached normalisation, gat.py). Cora is
-looked for as the experiments do. Nothing is trained to an end: values do not matter.
+All on the same cores or GPU, in turn, in one process; a ratio is the peer's time
+divided by ours, the median over rounds. Networks, dropout, weight decay and optimiser
+are those of PyTorch Geometric's own examples (gcn.py with its cached normalisation,
+gat.py). Cora is looked for as the experiments do. Nothing is trained to an end: values
+do not matter.
 """
 
 import argparse
@@ -15,20 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
 
-THREADS = 2
-jax.config.update("jax_num_cpu_devices", THREADS)
-
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-import seqgraph_jax as sg  # noqa: E402
-from benchmarks.geometric import TorchGAT, TorchGCN, TorchRun  # noqa: E402
-from benchmarks.turns import in_turn, seconds  # noqa: E402
-from experiments import gcn_vs_gat  # noqa: E402
-from seqgraph_jax.graph.adjacency import index_edges  # noqa: E402
-from seqgraph_jax.training import loop as training  # noqa: E402
+import seqgraph_jax as sg
+from benchmarks.geometric import TorchGAT, TorchGCN, TorchRun
+from benchmarks.turns import in_turn, seconds, wait
+from experiments import gcn_vs_gat
+from seqgraph_jax.graph.adjacency import index_edges
+from seqgraph_jax.training import loop as training
+from seqgraph_jax.training.setup import num_cores
 
 EPOCHS = 20  # of a round
 RUN_EPOCHS = 200  # of a whole run
@@ -42,7 +41,7 @@ def our_arm(name: str, data: Any) -> Any:
     return gcn_vs_gat.build_arm(config, name, task, data.num_classes)
 
 
-def epoch_arms(name: str, data: Any) -> dict[str, Callable[[], float]]:
+def epoch_arms(name: str, data: Any, device: str) -> dict[str, Callable[[], float]]:
     """Seconds of one training epoch, without evaluation, on one device."""
     model, task, config, _ = our_arm(name, data)
     key = jax.random.key(0)
@@ -58,16 +57,20 @@ def epoch_arms(name: str, data: Any) -> dict[str, Callable[[], float]]:
 
         return jax.lax.scan(one, state, length=EPOCHS)[0]
 
-    peer = TorchRun(TorchGCN if name == "gcn" else TorchGAT, data)
+    peer = TorchRun(TorchGCN if name == "gcn" else TorchGAT, data, device)
+
+    def peers() -> None:
+        for _ in range(EPOCHS):
+            peer.train()
+        wait(device)
+
     return {
-        "PyTorch Geometric": lambda: (
-            seconds(lambda: [peer.train() for _ in range(EPOCHS)] and None) / EPOCHS
-        ),
+        "PyTorch Geometric": lambda: seconds(peers) / EPOCHS,
         "ours": lambda: seconds(lambda: epochs(task, state)) / EPOCHS,
     }
 
 
-def run_arms(data: Any, peer_runs: int) -> dict[str, Callable[[], float]]:
+def run_arms(data: Any, peer_runs: int, device: str) -> dict[str, Callable[[], float]]:
     """Seconds of 100 runs of the GCN with an evaluation after every epoch.
 
     The peer's are those of ``peer_runs`` runs, multiplied. Ours include compilation.
@@ -77,10 +80,11 @@ def run_arms(data: Any, peer_runs: int) -> dict[str, Callable[[], float]]:
     def peers() -> float:
         start = time.perf_counter()
         for _ in range(peer_runs):
-            run = TorchRun(TorchGCN, data)
+            run = TorchRun(TorchGCN, data, device)
             for _ in range(RUN_EPOCHS):
                 run.train()
                 run.test()
+        wait(device)
         return (time.perf_counter() - start) * SEEDS / peer_runs
 
     def ours() -> float:
@@ -197,13 +201,16 @@ def main() -> None:
     parser.add_argument("--picture", help="where to draw the scaling, a .png")
     parts = ["gcn", "gat", "runs", "sums", "scaling"]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     options = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    device = "cuda" if options.device == "gpu" else "cpu"
+    sg.set_up()
+    torch.set_num_threads(num_cores() if device == "cpu" else 1)
     data = sg.datasets.load_nodes("cora")
     for name in ("gcn", "gat"):
         if name in options.parts:
             print(f"{name}: one training epoch on Cora")
-            in_turn(epoch_arms(name, data), options.rounds)
+            in_turn(epoch_arms(name, data, device), options.rounds)
     if "sums" in options.parts:
         for backward in (False, True):
             words = "forward and backward" if backward else "forward"
@@ -216,7 +223,8 @@ def main() -> None:
         scaling(options.rounds, options.picture)
     if "runs" in options.parts:
         print(f"{SEEDS} runs of the GCN, {RUN_EPOCHS} epochs, evaluated after each")
-        in_turn(run_arms(data, options.peer_runs), max(2, options.rounds // 4))
+        arms = run_arms(data, options.peer_runs, device)
+        in_turn(arms, max(2, options.rounds // 4))
 
 
 if __name__ == "__main__":
