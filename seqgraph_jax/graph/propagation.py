@@ -192,11 +192,11 @@ def _propagate_backward(
 ) -> tuple[None, jax.Array, jax.Array]:
     a, weights, x = saved
     weight_grads = (grads[a.receivers] * x[a.senders]).sum(-1)
-    turned, order = _turn(a)
+    turned, order = turn(a)
     return None, weight_grads, propagate(turned, weights[order], grads)
 
 
-def _turn(a: Adjacency) -> tuple[Adjacency, Any]:
+def turn(a: Adjacency) -> tuple[Adjacency, Any]:
     """The edges from receivers to senders, indexed if they were, and their order."""
     if a.sender_indptr is None:
         turned = Adjacency(a.receivers, a.senders, a.num_receivers, a.num_senders)
