@@ -141,7 +141,7 @@ class GraphTaps:
                 "taps take a graph without edge features: edges are None or weights "
                 f"[E], not {list(graph.graph.edges.shape)}"
             )
-        return _KINDS[self.kind](*graph)
+        return _KINDS[self.kind](*jax.tree.map(jnp.asarray, graph))
 
     def mix(self, operators: tuple[Operator, ...], x: jax.Array) -> jax.Array:
         """All taps of every value, tap by tap along the last axis."""
