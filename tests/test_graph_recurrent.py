@@ -4,6 +4,7 @@ One program for each setting serves nearly all tests: graphs of other content ha
 same shape, padding included.
 """
 
+import re
 from functools import cache, partial
 from pathlib import Path
 
@@ -214,8 +215,10 @@ def test_the_identity_tap_is_the_cell_at_every_node(kind, optimized):
     np.testing.assert_array_equal(rows(np.asarray(last.hidden)), plain[0].hidden)
 
 
-@pytest.mark.parametrize("name", ["tgcn", "gconv-lstm", "dcrnn", "gat-gru"])
-@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("tgcn", False), ("gconv-lstm", False), ("dcrnn", True), ("gat-gru", True)],
+)
 def test_seeds_side_by_side_are_a_loop_and_gradients_are_finite(name, changes):
     # Seeds that mix, in value or gradient; 0 / 0 at a node that nothing reaches.
     graph = static_graph()
@@ -240,6 +243,41 @@ def test_seeds_side_by_side_are_a_loop_and_gradients_are_finite(name, changes):
         )
         for path, leaf in jax.tree.leaves_with_path(one):
             assert np.abs(leaf).max() > 0, path
+
+
+@pytest.mark.parametrize("name", ["dcrnn", "gat-gru"])
+def test_windows_with_graphs_of_their_own_go_through_vmap(name):
+    graphs = [
+        sg.graphs_in_time([other_graph((t + b) % T) for t in range(T)])
+        for b in range(B)
+    ]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *graphs)
+
+    def one(signals, graph, carry):
+        signals, carry = jax.tree.map(lambda leaf: leaf[None], (signals, carry))
+        params = {"params": params_of(name)}
+        return LAYERS[name].apply(params, signals, graph, carry)[1][0]
+
+    together = jax.jit(jax.vmap(one))(SIGNALS, stacked, carry_of(name))
+    for b, graph in enumerate(graphs):
+        found = outputs_of(name, graph=graph)[b]
+        np.testing.assert_allclose(together[b], found, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["gcn-gru", "gconv-gru", "dcrnn"])
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_step_has_recurrent_products_alone(name, changes):
+    # Degrees, normalisation or input projection in the scan, or a copy for each window.
+    graph = sg.graphs_in_time([make_graph()] * T) if changes else static_graph()
+    call = partial(LAYERS[name].apply, {"params": params_of(name)})
+    equations = jax.make_jaxpr(call)(SIGNALS, graph, carry_of(name)).eqns
+    (scan,) = (e for e in equations if e.primitive.name == "scan")
+    body = str(scan.params["jaxpr"])
+    products = re.findall(r" dot_general\[", body)
+    assert len(products) == 2  # of h for two gates, and of r h
+    assert not re.search(r" (div|sqrt|rsqrt|integer_pow) ", body)
+    sizes = [int(n) for n in re.findall(r"i32\[(\d+)", body)]
+    assert max(sizes) <= len(SENDERS)
 
 
 def test_weights_have_gradients():
@@ -340,8 +378,8 @@ def test_one_step_equals_pytorch_geometric_temporals(name):
 
 
 def test_without_a_carry_states_start_at_zero():
-    layer = LAYERS["gcn-gru"]
-    found = layer.apply({"params": params_of("gcn-gru")}, SIGNALS, static_graph())[1]
+    params = params_of("gcn-gru")
+    found = program("gcn-gru")(params, SIGNALS, static_graph(), None)[1]
     zeros = jax.tree.map(np.zeros_like, carry_of("gcn-gru"))
     np.testing.assert_allclose(found, outputs_of("gcn-gru", carry=zeros), atol=1e-6)
 

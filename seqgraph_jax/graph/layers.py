@@ -92,8 +92,8 @@ class GraphConvolution(nn.Module):
     where a are the edge weights (1 without any), w is ``self_weight``, and d the
     in-degree with the self-loop, also of the sender in a directed graph. With
     ``normalization="mean"`` the sum is divided by d_i alone. In a weighted graph a
-    self-loop keeps its weight in place of w. Edge features e add ``e W_e`` to the
-    message of their edge.
+    self-loop keeps its weight in place of w, unless it is 0. Edge features e add
+    ``e W_e`` to the message of their edge.
 
     Shapes: nodes ``[N, F]`` to ``[N, features]``. Parameters: F features + features.
 

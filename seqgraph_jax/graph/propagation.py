@@ -191,9 +191,10 @@ def _propagate_backward(
     saved: tuple[Adjacency, jax.Array, jax.Array], grads: jax.Array
 ) -> tuple[None, jax.Array, jax.Array]:
     a, weights, x = saved
-    weight_grads = (grads[a.receivers] * x[a.senders]).sum(-1)
+    weight_grads = (grads[a.receivers] * x[a.senders]).sum(-1).astype(weights.dtype)
     turned, order = turn(a)
-    return None, weight_grads, propagate(turned, weights[order], grads)
+    x_grads = propagate(turned, weights[order], grads).astype(x.dtype)
+    return None, weight_grads, x_grads
 
 
 def turn(a: Adjacency) -> tuple[Adjacency, Any]:

@@ -33,10 +33,12 @@ class Operator(NamedTuple):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """``[N, ...]`` to the same; everything behind N is columns of one product."""
-        columns = x.reshape(len(x), -1)
-        y = propagate(self.adjacency, self.weights, columns)
+        floating = jnp.issubdtype(x.dtype, jnp.floating)
+        dtype = x.dtype if floating else self.weights.dtype
+        columns = x.reshape(len(x), -1).astype(dtype)
+        y = propagate(self.adjacency, self.weights.astype(dtype), columns)
         if self.own is not None:
-            y += self.own[:, None] * columns
+            y += self.own.astype(dtype)[:, None] * columns
         return y.reshape(x.shape)
 
 
