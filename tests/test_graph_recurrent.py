@@ -18,6 +18,7 @@ import pytest
 import seqgraph_jax as sg
 from seqgraph_jax.recurrent.steps import HiddenCarry, LSTMCarry
 
+from .graph_cases import convolution
 from .graph_recurrent_cases import (
     LAYERS,
     PADDED,
@@ -382,6 +383,22 @@ def test_without_a_carry_states_start_at_zero():
     found = program("gcn-gru")(params, SIGNALS, static_graph(), None)[1]
     zeros = jax.tree.map(np.zeros_like, carry_of("gcn-gru"))
     np.testing.assert_allclose(found, outputs_of("gcn-gru", carry=zeros), atol=1e-6)
+
+
+def test_a_signal_layer_is_the_layer_at_every_step_of_every_window():
+    # Steps or windows exchanged, in a graph that changes too.
+    layer = sg.GraphConvolution(H, use_bias=False)
+    kernel = np.random.default_rng(5).normal(size=(F, H)).astype(np.float32)
+    params = {"layer": {"linear": {"kernel": kernel}}}
+    graphs = [other_graph(t) for t in range(T)]
+    found = jax.jit(sg.SignalLayer(layer).apply)(
+        {"params": params}, SIGNALS, sg.graphs_in_time(graphs)
+    )
+    for b in range(B):
+        for t in range(T):
+            graph = graphs[t]._replace(nodes=SIGNALS[b, t])
+            expected = convolution(graph, kernel, 0)
+            np.testing.assert_allclose(found[b, t], expected, atol=1e-5)
 
 
 def test_what_does_not_go_together_is_one_sentence():
