@@ -1,6 +1,7 @@
 from . import analysis as analysis
 from . import data as data
 from . import graph as graph
+from . import joined as joined
 from . import recurrent as recurrent
 from . import reports as reports
 from . import tasks as tasks
@@ -21,6 +22,11 @@ from .graph.networks import LAYERS as LAYERS
 from .graph.networks import GraphClassifier as GraphClassifier
 from .graph.networks import NodeClassifier as NodeClassifier
 from .graph.propagation import propagate as propagate
+from .graph.taps import GraphTaps as GraphTaps
+from .joined.cells import GRAPH_CELLS as GRAPH_CELLS
+from .joined.graphs import graphs_in_time as graphs_in_time
+from .joined.layers import GraphRecurrent as GraphRecurrent
+from .joined.mixing import SignalLayer as SignalLayer
 from .recurrent.cells import CELLS as CELLS
 from .recurrent.cells import GRUCell as GRUCell
 from .recurrent.cells import LSTMCell as LSTMCell

@@ -19,6 +19,7 @@ WINGS = {
     "tasks": {"graph", "data", "training"},
     "text": {"recurrent", "data", "training", "tasks"},
     "analysis": {"recurrent", "graph"},
+    "joined": {"recurrent", "graph"},
     "reports": {"training", "analysis"},
 }
 #: Of another wing's modules the only ones that a wing may import.

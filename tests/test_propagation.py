@@ -1,5 +1,7 @@
 """Sums over neighbours: the fast way against the plain one, values and gradients."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -79,6 +81,14 @@ def test_gradients_equal_those_of_the_plain_way(edges, key, heads):
         np.testing.assert_allclose(a, b, atol=1e-5)
     np.testing.assert_allclose(slow[0], expected[0][order], atol=1e-5)
     np.testing.assert_allclose(slow[1], expected[1], atol=1e-5)
+
+
+def test_gradients_have_the_dtype_of_what_they_are_of(edges):
+    # Half-precision values at edges of single precision.
+    unordered, _ = plain(edges)
+    values = jnp.ones(E), jnp.ones((NUM_SENDERS, F), jnp.bfloat16)
+    y, vjp = jax.vjp(partial(propagation.propagate, unordered), *values)
+    assert [grad.dtype for grad in vjp(y)] == [value.dtype for value in values]
 
 
 def test_gradients_of_gradients_equal_those_of_a_scatter(edges, key):

@@ -10,3 +10,4 @@ from .networks import LAYERS as LAYERS
 from .networks import GraphClassifier as GraphClassifier
 from .networks import NodeClassifier as NodeClassifier
 from .propagation import propagate as propagate
+from .taps import GraphTaps as GraphTaps

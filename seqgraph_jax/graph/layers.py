@@ -47,6 +47,40 @@ def split_edges(
     return jnp.where(loops, 0, weights), features, loops
 
 
+def inverse_degree(degree: jax.Array) -> jax.Array:
+    """``1 / degree``, and 0 for a node without any: ``[N]``."""
+    some = degree > 0
+    return jnp.where(some, 1 / jnp.where(some, degree, 1), 0)
+
+
+def normalized(
+    graph: jraph.GraphsTuple,
+    adjacency: Adjacency,
+    normalization: str = "symmetric",
+    self_weight: float = 1.0,
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Weights of the edges ``[E]`` and of the own loops ``[N]``; edge features.
+
+    As in `GraphConvolution`. A loop of weight 0 among the edges is none.
+    """
+    weights, edges, loops = split_edges(graph, adjacency)
+    own = jnp.full(adjacency.num_receivers, self_weight)
+    if edges is None and graph.edges is not None:
+        loops = loops & (graph.edges != 0)
+        kept = sum_at_receivers(adjacency, jnp.where(loops, graph.edges, 0))
+        own = jnp.where(sum_at_receivers(adjacency, loops + 0.0) > 0, kept, own)
+    inverse = inverse_degree(sum_at_receivers(adjacency, weights) + own)
+    if normalization == "mean":
+        return weights * at_receivers(adjacency, inverse), own * inverse, edges
+    if normalization != "symmetric":
+        raise ValueError(
+            f"normalization {normalization!r} is unknown: choose symmetric or mean"
+        )
+    root = jnp.sqrt(inverse)
+    both = at_senders(adjacency, root) * at_receivers(adjacency, root)
+    return weights * both, own * inverse, edges
+
+
 class GraphConvolution(nn.Module):
     r"""Graph convolution: a normalised sum over neighbours of a linear map.
 
@@ -58,8 +92,8 @@ class GraphConvolution(nn.Module):
     where a are the edge weights (1 without any), w is ``self_weight``, and d the
     in-degree with the self-loop, also of the sender in a directed graph. With
     ``normalization="mean"`` the sum is divided by d_i alone. In a weighted graph a
-    self-loop keeps its weight in place of w. Edge features e add ``e W_e`` to the
-    message of their edge.
+    self-loop keeps its weight in place of w, unless it is 0. Edge features e add
+    ``e W_e`` to the message of their edge.
 
     Shapes: nodes ``[N, F]`` to ``[N, features]``. Parameters: F features + features.
 
@@ -91,7 +125,9 @@ class GraphConvolution(nn.Module):
         train: bool = False,
     ) -> jraph.GraphsTuple:
         adjacency = edges_of(graph, adjacency)
-        weights, own_weights, edges = self.normalized(graph, adjacency)
+        weights, own_weights, edges = normalized(
+            graph, adjacency, self.normalization, self.self_weight
+        )
         h = Linear(self.features, use_bias=False, name="linear")(graph.nodes)
         y = propagate(adjacency, weights, h) + own_weights[:, None] * h
         if edges is not None:
@@ -100,29 +136,6 @@ class GraphConvolution(nn.Module):
         if self.use_bias:
             y += self.param("bias", nn.initializers.zeros, (self.features,))[None]
         return graph._replace(nodes=y)
-
-    def normalized(
-        self, graph: jraph.GraphsTuple, adjacency: Adjacency
-    ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-        """Weights of the edges ``[E]`` and of the own loops ``[N]``; edge features."""
-        weights, edges, loops = split_edges(graph, adjacency)
-        own = jnp.full(adjacency.num_receivers, self.self_weight)
-        if edges is None and graph.edges is not None:
-            kept = sum_at_receivers(adjacency, jnp.where(loops, graph.edges, 0))
-            own = jnp.where(sum_at_receivers(adjacency, loops + 0.0) > 0, kept, own)
-        degree = sum_at_receivers(adjacency, weights) + own
-        some = degree > 0
-        inverse = jnp.where(some, 1 / jnp.where(some, degree, 1), 0)
-        if self.normalization == "mean":
-            return weights * at_receivers(adjacency, inverse), own * inverse, edges
-        if self.normalization != "symmetric":
-            raise ValueError(
-                f"normalization {self.normalization!r} is unknown: choose symmetric or "
-                "mean"
-            )
-        root = jnp.sqrt(inverse)
-        both = at_senders(adjacency, root) * at_receivers(adjacency, root)
-        return weights * both, own * inverse, edges
 
 
 class GraphIsomorphism(nn.Module):

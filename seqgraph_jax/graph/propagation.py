@@ -191,12 +191,13 @@ def _propagate_backward(
     saved: tuple[Adjacency, jax.Array, jax.Array], grads: jax.Array
 ) -> tuple[None, jax.Array, jax.Array]:
     a, weights, x = saved
-    weight_grads = (grads[a.receivers] * x[a.senders]).sum(-1)
-    turned, order = _turn(a)
-    return None, weight_grads, propagate(turned, weights[order], grads)
+    weight_grads = (grads[a.receivers] * x[a.senders]).sum(-1).astype(weights.dtype)
+    turned, order = turn(a)
+    x_grads = propagate(turned, weights[order], grads).astype(x.dtype)
+    return None, weight_grads, x_grads
 
 
-def _turn(a: Adjacency) -> tuple[Adjacency, Any]:
+def turn(a: Adjacency) -> tuple[Adjacency, Any]:
     """The edges from receivers to senders, indexed if they were, and their order."""
     if a.sender_indptr is None:
         turned = Adjacency(a.receivers, a.senders, a.num_receivers, a.num_senders)

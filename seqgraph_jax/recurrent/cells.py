@@ -2,10 +2,12 @@
 
 A cell is a Flax module with three members, and anything that has them is a cell:
 
-``prepare(inputs) -> (step, projected)``
+``prepare(inputs, mixed_features=None) -> (step, projected)``
     what does not depend on the carry, for all positions at once: the input
     projection, ``[..., F] -> [..., G]``, and the pure function
     ``step(carry, projected_t) -> (carry, outputs_t)`` that `jax.lax.scan` takes.
+    With ``mixed_features`` the recurrent kernel has so many rows in place of H, and
+    the step takes ``mix`` (see `steps`); a cell without it is one of single sequences.
 ``initial_carry(batch_size, dtype) -> carry``
     zeros; every carry has a field ``hidden`` of shape ``[B, H]``.
 ``__call__(carry, inputs) -> (carry, outputs)``
@@ -27,7 +29,7 @@ import jax.numpy as jnp
 from seqgraph_jax.recurrent import steps
 from seqgraph_jax.recurrent.steps import HiddenCarry, LSTMCarry
 
-Step = Callable[[Any, jax.Array], tuple[Any, jax.Array]]
+Step = Callable[..., tuple[Any, jax.Array]]
 
 #: Kaiming-normal for layers of any kind: variance ``2 / fan_in``, not truncated.
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
@@ -94,10 +96,13 @@ class RNNCell(nn.Module):
     kernel_init: nn.initializers.Initializer = kaiming_normal
 
     @nn.compact
-    def prepare(self, inputs: jax.Array) -> tuple[Step, jax.Array]:
+    def prepare(
+        self, inputs: jax.Array, mixed_features: int | None = None
+    ) -> tuple[Step, jax.Array]:
         width = self.features
+        rows = mixed_features or width
         projected = nn.Dense(width, kernel_init=self.kernel_init, name="input")(inputs)
-        kernel = self.param("recurrent_kernel", self.kernel_init, (width, width))
+        kernel = self.param("recurrent_kernel", self.kernel_init, (rows, width))
         return partial(steps.rnn_step, kernel), projected
 
     initial_carry = _hidden_carry
@@ -136,15 +141,18 @@ class LSTMCell(nn.Module):
     kernel_init: nn.initializers.Initializer = kaiming_normal
 
     @nn.compact
-    def prepare(self, inputs: jax.Array) -> tuple[Step, jax.Array]:
+    def prepare(
+        self, inputs: jax.Array, mixed_features: int | None = None
+    ) -> tuple[Step, jax.Array]:
         width = self.features
+        rows = mixed_features or width
         projected = nn.Dense(
             4 * width,
             kernel_init=self.kernel_init,
             bias_init=_forget_bias(self.forget_bias, width),
             name="input",
         )(inputs)
-        kernel = self.param("recurrent_kernel", self.kernel_init, (width, 4 * width))
+        kernel = self.param("recurrent_kernel", self.kernel_init, (rows, 4 * width))
         return partial(steps.lstm_step, kernel), projected
 
     initial_carry = _lstm_carry
@@ -187,12 +195,15 @@ class GRUCell(nn.Module):
     kernel_init: nn.initializers.Initializer = kaiming_normal
 
     @nn.compact
-    def prepare(self, inputs: jax.Array) -> tuple[Step, jax.Array]:
+    def prepare(
+        self, inputs: jax.Array, mixed_features: int | None = None
+    ) -> tuple[Step, jax.Array]:
         width = self.features
+        rows = mixed_features or width
         projected = nn.Dense(3 * width, kernel_init=self.kernel_init, name="input")(
             inputs
         )
-        kernel = self.param("recurrent_kernel", self.kernel_init, (width, 3 * width))
+        kernel = self.param("recurrent_kernel", self.kernel_init, (rows, 3 * width))
         if not self.reset_after:
             return partial(steps.gru_step, kernel), projected
         bias = self.param("recurrent_bias", nn.initializers.zeros, (width,))
@@ -249,8 +260,11 @@ class PeepholeLSTMCell(nn.Module):
     kernel_init: nn.initializers.Initializer = kaiming_normal
 
     @nn.compact
-    def prepare(self, inputs: jax.Array) -> tuple[Step, jax.Array]:
+    def prepare(
+        self, inputs: jax.Array, mixed_features: int | None = None
+    ) -> tuple[Step, jax.Array]:
         width = self.features
+        rows = mixed_features or width
         gates = 4 if self.diagonal else 3
         projected = nn.Dense(
             4 * width,
@@ -258,9 +272,7 @@ class PeepholeLSTMCell(nn.Module):
             bias_init=_forget_bias(self.forget_bias, width),
             name="input",
         )(inputs)
-        kernel = self.param(
-            "recurrent_kernel", self.kernel_init, (width, gates * width)
-        )
+        kernel = self.param("recurrent_kernel", self.kernel_init, (rows, gates * width))
         if not self.diagonal:
             return partial(steps.peephole_step, kernel), projected
         peepholes = self.param("peepholes", nn.initializers.zeros, (3, width))

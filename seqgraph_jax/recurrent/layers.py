@@ -33,17 +33,17 @@ from seqgraph_jax.recurrent.cells import Step, check_carry
 def scan_steps(
     step: Step,
     carry: Any,
-    inputs: jax.Array,
+    inputs: Any,
     lengths: jax.Array | None = None,
     reverse: bool = False,
 ) -> tuple[Any, jax.Array]:
-    """Scan a pure step over the leading axis of ``inputs [T, B, ...]``.
+    """Scan a pure step over the leading axis of ``inputs [T, B, ...]``, or of a tree.
 
     Returns the last carry and outputs ``[T, B, H]``, of the dtype that the step gives,
     whatever that of the carry was. A reversed scan starts at the last valid position of
     each sequence: up to there the carry stays as it was.
     """
-    one = jax.ShapeDtypeStruct(inputs.shape[1:], inputs.dtype)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), inputs)
     after, _ = jax.eval_shape(step, carry, one)
     carry = jax.tree.map(lambda leaf, new: leaf.astype(new.dtype), carry, after)
     if lengths is None:
@@ -57,7 +57,7 @@ def scan_steps(
         )
         return carry, jnp.where(valid, outputs, 0)
 
-    positions = jnp.arange(inputs.shape[0])
+    positions = jnp.arange(len(jax.tree.leaves(inputs)[0]))
     valid = positions[:, None, None] < lengths[None, :, None]  # [T, B, 1]
     return lax.scan(masked_step, carry, (inputs, valid), reverse=reverse)
 

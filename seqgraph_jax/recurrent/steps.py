@@ -4,13 +4,24 @@
 is the input projection with its bias. Every recurrent product is added to a slice of
 ``projected``: hence the projection of a whole sequence can be taken before the scan.
 The equations stand in the docstrings of `seqgraph_jax.recurrent.cells`.
+
+With ``mix``, a function ``[B, H]`` to ``[B, M]``, the recurrent product ``h @ kernel``
+is ``mix(h) @ kernel`` and the kernel has M rows: so rows may hear one another.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn import sigmoid
+
+Mix = Callable[[jax.Array], jax.Array]
+
+
+def unmixed(h: jax.Array) -> jax.Array:
+    """Every row for itself: ``h``."""
+    return h
 
 
 class HiddenCarry(NamedTuple):
@@ -27,18 +38,18 @@ class LSTMCarry(NamedTuple):
 
 
 def rnn_step(
-    kernel: jax.Array, carry: HiddenCarry, projected: jax.Array
+    kernel: jax.Array, carry: HiddenCarry, projected: jax.Array, mix: Mix = unmixed
 ) -> tuple[HiddenCarry, jax.Array]:
     """``kernel [H, H]``, ``projected [B, H]``; see `RNNCell`."""
-    hidden = jnp.tanh(projected + carry.hidden @ kernel)  # [B, H]
+    hidden = jnp.tanh(projected + mix(carry.hidden) @ kernel)  # [B, H]
     return HiddenCarry(hidden), hidden
 
 
 def lstm_step(
-    kernel: jax.Array, carry: LSTMCarry, projected: jax.Array
+    kernel: jax.Array, carry: LSTMCarry, projected: jax.Array, mix: Mix = unmixed
 ) -> tuple[LSTMCarry, jax.Array]:
     """``kernel [H, 4H]``, ``projected [B, 4H]``, both i, f, g, o; see `LSTMCell`."""
-    gates = projected + carry.hidden @ kernel  # [B, 4H]
+    gates = projected + mix(carry.hidden) @ kernel  # [B, 4H]
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     cell = sigmoid(f) * carry.cell + sigmoid(i) * jnp.tanh(g)
     hidden = sigmoid(o) * jnp.tanh(cell)
@@ -46,25 +57,29 @@ def lstm_step(
 
 
 def gru_step(
-    kernel: jax.Array, carry: HiddenCarry, projected: jax.Array
+    kernel: jax.Array, carry: HiddenCarry, projected: jax.Array, mix: Mix = unmixed
 ) -> tuple[HiddenCarry, jax.Array]:
     """``kernel [H, 3H]``, ``projected [B, 3H]``, both r, z, n; see `GRUCell`."""
     h = carry.hidden
     width = h.shape[-1]
-    gates = sigmoid(projected[:, : 2 * width] + h @ kernel[:, : 2 * width])
+    gates = sigmoid(projected[:, : 2 * width] + mix(h) @ kernel[:, : 2 * width])
     r, z = jnp.split(gates, 2, axis=-1)
-    n = jnp.tanh(projected[:, 2 * width :] + (r * h) @ kernel[:, 2 * width :])
+    n = jnp.tanh(projected[:, 2 * width :] + mix(r * h) @ kernel[:, 2 * width :])
     hidden = (1 - z) * h + z * n
     return HiddenCarry(hidden), hidden
 
 
 def gru_reset_after_step(
-    kernel: jax.Array, bias: jax.Array, carry: HiddenCarry, projected: jax.Array
+    kernel: jax.Array,
+    bias: jax.Array,
+    carry: HiddenCarry,
+    projected: jax.Array,
+    mix: Mix = unmixed,
 ) -> tuple[HiddenCarry, jax.Array]:
     """As `gru_step`, with ``bias [H]`` inside the reset product; see `GRUCell`."""
     h = carry.hidden
     width = h.shape[-1]
-    recurrent = h @ kernel  # [B, 3H]
+    recurrent = mix(h) @ kernel  # [B, 3H]
     gates = sigmoid(projected[:, : 2 * width] + recurrent[:, : 2 * width])
     r, z = jnp.split(gates, 2, axis=-1)
     n = jnp.tanh(
@@ -75,27 +90,31 @@ def gru_reset_after_step(
 
 
 def peephole_step(
-    kernel: jax.Array, carry: LSTMCarry, projected: jax.Array
+    kernel: jax.Array, carry: LSTMCarry, projected: jax.Array, mix: Mix = unmixed
 ) -> tuple[LSTMCarry, jax.Array]:
     """``kernel [H, 3H]`` i, f, o; ``projected [B, 4H]`` i, f, g, o.
 
     See `PeepholeLSTMCell`.
     """
     i, f, g, o = jnp.split(projected, 4, axis=-1)
-    from_i, from_f, from_o = jnp.split(carry.cell @ kernel, 3, axis=-1)
+    from_i, from_f, from_o = jnp.split(mix(carry.cell) @ kernel, 3, axis=-1)
     cell = sigmoid(f + from_f) * carry.cell + sigmoid(i + from_i) * sigmoid(g)
     hidden = sigmoid(o + from_o) * jnp.tanh(cell)
     return LSTMCarry(cell, hidden), hidden
 
 
 def diagonal_peephole_step(
-    kernel: jax.Array, peepholes: jax.Array, carry: LSTMCarry, projected: jax.Array
+    kernel: jax.Array,
+    peepholes: jax.Array,
+    carry: LSTMCarry,
+    projected: jax.Array,
+    mix: Mix = unmixed,
 ) -> tuple[LSTMCarry, jax.Array]:
     """``kernel [H, 4H]`` i, f, g, o; ``peepholes [3, H]`` i, f, o.
 
     See `PeepholeLSTMCell`.
     """
-    gates = projected + carry.hidden @ kernel  # [B, 4H]
+    gates = projected + mix(carry.hidden) @ kernel  # [B, 4H]
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     p_i, p_f, p_o = jnp.split(peepholes, 3)  # [1, H] each
     cell = sigmoid(f + p_f * carry.cell) * carry.cell + sigmoid(

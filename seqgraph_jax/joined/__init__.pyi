@@ -1,0 +1,4 @@
+from .cells import GRAPH_CELLS as GRAPH_CELLS
+from .graphs import graphs_in_time as graphs_in_time
+from .layers import GraphRecurrent as GraphRecurrent
+from .mixing import SignalLayer as SignalLayer
