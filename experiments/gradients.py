@@ -39,7 +39,7 @@ SMOKE |= {"radii": (0.5, 2.0), "forget_biases": (0.0, 2.0), "length": 10}
 SMOKE |= {"num_initial": 3}
 #: Networks so small are faster in groups, on a CPU as well.
 SAVING = TrainOptions(seed_width="6", checkpoint_every=30.0)
-FACTOR = Metric("factor_per_step", "factor per step")
+FACTOR = Metric("factor_per_step", "factor per step", bounds=(0, math.inf))
 Cell = Literal["rnn", "lstm", "gru", "peephole", "peephole-diagonal"]
 Several = Annotated[int, AtLeast(2)]
 
@@ -212,7 +212,8 @@ def arms_of(measured: Measures, radii: Sequence[float]) -> dict[str, Any]:
 
 def say(measured: Measures, radii: Sequence[float]) -> list[str]:
     """Sentences that the numbers support."""
-    interval, sweep = sg.statistics.mean_interval, measured.sweep
+    sweep = measured.sweep
+    interval = partial(sg.statistics.mean_interval, bounds=(0, math.inf))
     bound = (sweep.norms / sweep.bounds).max()
     crossings = sg.analysis.random_rnns.border(radii, sweep.factors)
     known = crossings[np.isfinite(crossings)]

@@ -47,7 +47,15 @@ def test_results_have_the_contract_s_keys(runs, tmp_path):
     assert arm["num_diverged"] == 1
     assert arm["num_converged"] == 1
     accuracy = arm["metrics"]["accuracy"]
-    assert set(accuracy) == {"per_seed", "n", "mean", "sd", "sd_population", "ci95"}
+    assert set(accuracy) == {
+        "per_seed",
+        "n",
+        "mean",
+        "sd",
+        "sd_population",
+        "ci95",
+        "ci95_method",
+    }
     assert accuracy["per_seed"] == [1.0, 1.0, None]
     assert accuracy["n"] == 2
     assert arm["metrics"]["updates_to_converge"]["per_seed"] == [20, None, None]
