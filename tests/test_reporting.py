@@ -65,7 +65,7 @@ def test_results_have_the_contract_s_keys(runs, tmp_path):
         *("updates_to_converge", "fast", "slow"),
     )
     assert {"difference", "ci95", "p_value", "test", "verdict"} <= set(first)
-    assert first["difference"] == pytest.approx((20 - 30) / 3)
+    assert first["difference"] == 0  # all were watched up to 20, as to converging
 
 
 def test_metrics_have_a_row_per_arm_evaluation_and_seed(runs, tmp_path):

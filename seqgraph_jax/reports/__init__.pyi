@@ -1,4 +1,5 @@
 from . import again as again
+from . import censoring as censoring
 from . import flows as flows
 from . import gates as gates
 from . import intervals as intervals

@@ -111,7 +111,7 @@ def report(
     the comparisons. Raises `ValueError` if the seeds differ, `OSError` if a file cannot
     be written.
     """
-    from seqgraph_jax.reports.plots import curves  # matplotlib takes a second to import
+    from seqgraph_jax.reports.plots import converged, curves  # matplotlib: a second
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -126,6 +126,15 @@ def report(
     sections = [
         Section("Results", summary_table(runs)),
         Section("Curves", figure=curves.plot_runs(runs, baseline), name="curves"),
+        *(
+            [
+                Section(
+                    "Seeds converged", None, converged.plot_converged(runs), "converged"
+                )
+            ]
+            if first.config.threshold is not None
+            else []
+        ),
         Section("Comparisons", comparison_table(comparisons)),
         Section("Every seed", seed_table(runs, first.seeds)),
     ]

@@ -61,7 +61,7 @@ if differences are normal: -125.7 to 5.724.
             values = np.where(missing, stand_in, values)
         notes.append(_missing_note((a, b), missing, stand_in, unit))
         found.append(
-            _compared(a, b, values, rounding_of(arms[a], arms[b]), metric, unit)
+            compared(a, b, values, rounding_of(arms[a], arms[b]), metric, unit)
         )
     judged = judge(found, metric)
     return [
@@ -70,10 +70,13 @@ if differences are normal: -125.7 to 5.724.
     ]
 
 
-def _compared(
+def compared(
     a: str, b: str, values: np.ndarray, rounding: float, metric: Metric, unit: str
 ) -> Comparison:
-    """The comparison of two arms ``[2, S]`` before others are thought of."""
+    """The comparison of two arms ``[2, S]``, before others correct its p-value.
+
+    Values that differ by ``rounding`` alone, relative to them, count as equal.
+    """
     values = values[:, np.isfinite(values).all(axis=0)]
     differences = values[0] - values[1]
     error = rounding * np.abs(values).max(axis=0, initial=0)

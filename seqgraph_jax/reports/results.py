@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seqgraph_jax.reports import paired, statistics
+from seqgraph_jax.reports import censoring, paired, statistics
 from seqgraph_jax.reports.statistics import Summary
 from seqgraph_jax.reports.verdicts import Comparison
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
@@ -88,10 +88,11 @@ def compare(arms: Arms, metric: str | None = None, unit: str = "seed") -> Compar
     """Compare every pair of arms over their seeds, paired, Holm-corrected.
 
     ``metric`` is any of the arms' ``value_names``; None is the updates until
-    convergence, where a threshold asked for it, else what the runs are judged by. A
-    seed that never converged counts with the number of updates that it was given, as a
-    lower bound. A `Measured` is compared as if it had the same seeds. ``unit`` names
-    what was sampled and paired, where that is something else, such as ``"patient"``.
+    convergence, where a threshold asked for it, else what the runs are judged by. Of a
+    seed that never converged it is known that it takes longer than it was trained
+    (`seqgraph_jax.reports.censoring`). A `Measured` is compared as if it had the same
+    seeds. ``unit`` names what was sampled and paired, where that is something else,
+    such as ``"patient"``.
 
     Raises `ValueError` if the arms have different seeds, lack the metric, or are fewer
     than two.
@@ -116,14 +117,20 @@ def compare(arms: Arms, metric: str | None = None, unit: str = "seed") -> Compar
             known = ", ".join(arm.value_names)
             raise ValueError(f"{name} has no metric {metric!r}: there are {known}")
     record = next(iter(arms.values())).record(metric)
-    missing_as = None
-    if record == UPDATES_TO_CONVERGE:
-        missing_as = max(run.config.updates for run in runs)
     values = {name: arm.values(metric) for name, arm in arms.items()}
+    pairs = []
+    if len(arms) > 1 and record == UPDATES_TO_CONVERGE and len(runs) == len(arms):
+        times = {
+            n: censoring.times_to_converge(arm)
+            for n, arm in zip(arms, runs, strict=True)
+        }
+        pairs = censoring.compare_times(times)
+    elif len(arms) > 1:
+        pairs = paired.compare(values, record, unit=unit)
     return Comparisons(
         record,
         {n: statistics.summarize(v, record.bounds) for n, v in values.items()},
-        paired.compare(values, record, missing_as, unit) if len(arms) > 1 else [],
+        pairs,
         unit,
     )
 
