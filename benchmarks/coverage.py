@@ -2,11 +2,11 @@
 
     python -m benchmarks.coverage --picture docs/images/coverage.png
 
-Seven minutes on two CPU cores. Of each shape and number of values n 2,000 samples are
-drawn; of each sample the interval of its mean is had as the package has it: Student's below 6
-values, means of subsets from 6 on. The interval of a mean difference is the same one of
-the differences. Tables are printed in Markdown: coverage in %, whose own error is 0.5,
-and in brackets the mean width divided by that of Student's intervals.
+Three to seven minutes on two CPU cores. Of each shape and number of values n 2,000
+samples are drawn; of each sample the interval of its mean is had as the package has it:
+Student's below 6 values, means of subsets from 6 on. The interval of a mean difference
+is the same one of the differences. Tables are printed in Markdown: coverage in %, whose
+own error is 0.5, and in brackets the mean width divided by that of Student's intervals.
 """
 
 import argparse

@@ -154,7 +154,10 @@ def test_a_plot_shows_every_seed(runs):
     for axes in (loss, accuracy, convergence):
         assert axes.get_xlabel()
         assert axes.get_ylabel()
-    assert [t.get_text() for t in convergence.texts] == ["2 never", "3 never"]
+    assert [t.get_text() for t in convergence.texts] == [
+        "2 not converged",
+        "3 not converged",
+    ]
 
 
 NAMES = ["$", "$$", "$x_$", "_base", r"\$\frac{", "$a$ 5$"]

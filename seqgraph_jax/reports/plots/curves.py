@@ -151,7 +151,7 @@ def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
                 a + 0.26, s.mean, s.reach, fmt=marker, color=colour, capsize=4, lw=2
             )
         if s.num_missing:
-            note = f"{s.num_missing} never"
+            note = f"{s.num_missing} not converged"
             axes.annotate(note, (a, 1), xycoords=("data", "axes fraction"), ha="center")
     axes.set_xticks(positions, [drawn(arm) for arm in runs])
     axes.set_xlim(-0.5, len(runs) - 0.3)
