@@ -118,7 +118,8 @@ def report(task: Any, trained: Trained) -> Report:
     comparisons = [sg.compare(runs, name) for name in names]
     plots = sg.reports.plots
     curves = plots.curves.plot_runs(runs, task.baseline_accuracy)
-    converged = plots.converged.plot_converged(runs)
+    times = {k: sg.reports.censoring.times_to_converge(r) for k, r in runs.items()}
+    converged = plots.converged.plot_converged(times)
     summary = sg.reports.summary_table(runs)
     return Report(
         arms=runs,

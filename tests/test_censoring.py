@@ -144,7 +144,8 @@ def test_runs_are_compared_and_drawn_so(tmp_path):
     assert "restricted to the first 30 updates" in c.verdict
     sg.report(runs, tmp_path)
     assert (tmp_path / "converged.png").exists()
-    axes = plot_converged(runs).axes[0]
+    found = {name: censoring.times_to_converge(run) for name, run in runs.items()}
+    axes = plot_converged(found).axes[0]
     assert axes.get_ylabel() == "seeds that have converged (%)"
     marks = [line for line in axes.lines if line.get_marker() == "|"]
     assert marks[1].get_xydata().tolist() == [[30, 0]]

@@ -20,7 +20,10 @@ from .sentences import assert_one_sentence
 #: Programs are compiled once.
 pytestmark = pytest.mark.xdist_group("gradients")
 FILES = {"config.json", "metrics.jsonl", "results.json", "report.html", "state"}
-PICTURES = ("flow", "radius", "forget", "delays", "gates", "gates_number", "gates_text")
+PICTURES = (
+    *("flow", "radius", "forget", "delays", "converged", "gates", "gates_number"),
+    "gates_text",
+)
 
 
 def run(*argv):

@@ -31,6 +31,10 @@ class Times:
     watched: np.ndarray
     never: np.ndarray
 
+    def rows(self, chosen: slice) -> "Times":
+        """The same of some seeds, or of one part of each."""
+        return Times(self.times[chosen], self.watched[chosen], self.never[chosen])
+
     @property
     def ends(self) -> np.ndarray:
         """Time of the event, infinite if it never comes, or of censoring, ``[S]``."""
