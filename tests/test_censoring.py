@@ -142,6 +142,11 @@ def test_runs_are_compared_and_drawn_so(tmp_path):
     [c] = sg.compare(runs).pairs
     assert (c.difference, c.claim) == (-10, -1)
     assert "restricted to the first 30 updates" in c.verdict
+    rows = {row[0]: row[1:] for row in sg.reports.summary_table(runs).rows}
+    assert rows["seeds converged"] == ["8 of 8", "0 of 8"]
+    label = "updates to converge, counted up to 30 (updates)"
+    assert rows[label] == ["20", "30"]  # whose difference is the verdict's
+    assert label in str(sg.compare(runs))
     sg.report(runs, tmp_path)
     assert (tmp_path / "converged.png").exists()
     found = {name: censoring.times_to_converge(run) for name, run in runs.items()}

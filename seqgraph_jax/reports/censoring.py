@@ -15,7 +15,7 @@ import numpy as np
 from seqgraph_jax.reports.intervals import ALPHA
 from seqgraph_jax.reports.paired import compared
 from seqgraph_jax.reports.verdicts import Comparison, judge
-from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE
+from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
 from seqgraph_jax.training.runs import Run
 
 
@@ -60,10 +60,10 @@ def times_to_converge(run: Run) -> Times:
 
 
 class Restricted(NamedTuple):
-    """Times of two arms, ``[2, S]``, none longer than a horizon.
+    """Times of A arms, ``[A, S]``, none longer than a horizon.
 
     ``common`` are those up to ``horizon``, which every seed was watched for; no time
-    up to there is unknown, and ``late [2, S]`` are longer. In ``longest``, up to
+    up to there is unknown, and ``late [A, S]`` are longer. In ``longest``, up to
     ``last``, the longest that any was watched for, censored seeds count as if they had
     not had the event by then.
     """
@@ -75,8 +75,8 @@ class Restricted(NamedTuple):
     last: float
 
 
-def restrict(a: Times, b: Times) -> Restricted:
-    """Both arms' times, restricted to a common horizon and to the longest one.
+def restrict(*arms: Times) -> Restricted:
+    """Times of arms, restricted to a common horizon and to the longest one.
 
         min(T, horizon), horizon = the shortest watch of a censored seed
 
@@ -88,10 +88,11 @@ def restrict(a: Times, b: Times) -> Restricted:
     >>> found.common.tolist(), found.longest.tolist()
     ([[5.0, 10.0], [10.0, 10.0]], [[5.0, 40.0], [30.0, 20.0]])
     """
-    last = float(max(a.watched.max(), b.watched.max()))
-    limits = np.concatenate([arm.watched[arm.censored] for arm in (a, b)])
+    last = float(max(arm.watched.max() for arm in arms))
+    limits = np.concatenate([arm.watched[arm.censored] for arm in arms])
     horizon = float(limits.min(initial=last))
-    known = np.array([np.where(np.isnan(t.times), np.inf, t.times) for t in (a, b)])
+    times = np.array([arm.times for arm in arms])
+    known = np.where(np.isnan(times), np.inf, times)
     return Restricted(
         common=np.minimum(known, horizon),
         horizon=horizon,
@@ -99,6 +100,19 @@ def restrict(a: Times, b: Times) -> Restricted:
         longest=np.minimum(known, last),
         last=last,
     )
+
+
+def shown_times(arms: Mapping[str, Times]) -> tuple[Metric, dict[str, np.ndarray]]:
+    """Updates until convergence as tables show them, ``[S]``, and what they are.
+
+    Where a seed had not converged they are restricted to a horizon of all arms, which
+    the label says.
+    """
+    found, metric = restrict(*arms.values()), UPDATES_TO_CONVERGE
+    if found.late.any():
+        label = f"{metric.label}, counted up to {found.horizon:g}"
+        metric = replace(metric, label=label)
+    return metric, dict(zip(arms, found.common, strict=True))
 
 
 def compare_times(arms: Mapping[str, Times]) -> list[Comparison]:

@@ -125,6 +125,7 @@ def compare(arms: Arms, metric: str | None = None, unit: str = "seed") -> Compar
             for n, arm in zip(arms, runs, strict=True)
         }
         pairs = censoring.compare_times(times)
+        record, values = censoring.shown_times(times)
     elif len(arms) > 1:
         pairs = paired.compare(values, record, unit=unit)
     return Comparisons(

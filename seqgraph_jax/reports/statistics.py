@@ -116,7 +116,7 @@ def interval_caption(unit: str = "seed") -> str:
         f"Intervals are those of the mean over {unit}s that have a value: from 6 on "
         "the means that an exact sign-flip test does not reject, which are means of "
         "subsets; below, Student's t, if values are normal. Of equal values there is "
-        "none, but a bound on the share that has them."
+        "none, but a 95 % bound (Clopper and Pearson's) on the share that has them."
     )
 
 

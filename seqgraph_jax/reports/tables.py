@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 
 from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.censoring import shown_times, times_to_converge
 from seqgraph_jax.reports.intervals import STUDENT, SUBSETS
-from seqgraph_jax.reports.results import Arms, Comparisons
+from seqgraph_jax.reports.results import Arms, Comparisons, Measured
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric, counted, number
 from seqgraph_jax.training.runs import Run
 
@@ -54,6 +55,20 @@ def spread_rows(arms: Arms, metric: Metric, unit: str = "seed") -> list[list[str
     return [[name, *cells] for name, *cells in zip(labels, *columns, strict=True)]
 
 
+def time_rows(arms: Arms, unit: str) -> list[list[str]]:
+    """`spread_rows` of the updates until convergence, as far as all were watched."""
+    times = {
+        name: times_to_converge(arm)
+        for name, arm in arms.items()
+        if UPDATES_TO_CONVERGE.name in arm.value_names and isinstance(arm, Run)
+    }
+    metric, shown = shown_times(times)
+    columns = {
+        name: Measured({metric: shown[name]} if name in shown else {}) for name in arms
+    }
+    return spread_rows(columns, metric, unit)
+
+
 def summary_table(
     arms: Arms,
     metrics: Sequence[Metric] | None = None,
@@ -76,6 +91,8 @@ def summary_table(
                 for run in arms.values()
             ]
             body.append(["seeds converged", *counts])
+            body += time_rows(arms, unit)
+            continue
         body += spread_rows(arms, metric, unit)
     body += [[label, *cells] for label, cells in (rows or {}).items()]
     runs = [arm if isinstance(arm, Run) else None for arm in arms.values()]

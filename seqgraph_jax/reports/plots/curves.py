@@ -14,8 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.censoring import shown_times, times_to_converge
 from seqgraph_jax.reports.plots.style import drawn, log_scale, own_style
-from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, counted
+from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
 
 #: Okabe and Ito's colours, which colour-blind readers can tell apart, and markers.
@@ -135,29 +136,32 @@ def plot_sweep(
 
 @own_style
 def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
-    """Draw updates until convergence, a point per seed; a line joins its points."""
+    """Draw updates until convergence, a point per seed; a line joins its points.
+
+    Beside them are mean and interval, of times up to what all seeds were watched for.
+    """
     values = np.array([run.updates_to_converge for run in runs.values()])  # [A, S]
+    metric, shown = shown_times({k: times_to_converge(r) for k, r in runs.items()})
     positions = np.arange(len(runs))
     # Equal values would hide one another: move each seed a little, always alike.
     shifts = np.linspace(-0.12, 0.12, values.shape[1]) if values.shape[1] > 1 else [0.0]
     for seed_values, shift in zip(values.T, shifts, strict=True):
         axes.plot(positions + shift, seed_values, color="#888888", lw=0.5, alpha=0.6)
-    for a in range(len(runs)):
+    for a, times in enumerate(shown.values()):
         colour, marker = COLOURS[a % len(COLOURS)], MARKERS[a % len(MARKERS)]
         axes.scatter(a + np.array(shifts), values[a], s=18, color=colour, marker=marker)
-        s = statistics.summarize(values[a], UPDATES_TO_CONVERGE.bounds)
-        if s.n:
-            axes.errorbar(
-                a + 0.26, s.mean, s.reach, fmt=marker, color=colour, capsize=4, lw=2
-            )
-        if s.num_missing:
-            note = f"{s.num_missing} not converged"
+        s = statistics.summarize(times, metric.bounds)
+        axes.errorbar(
+            a + 0.26, s.mean, s.reach, fmt=marker, color=colour, capsize=4, lw=2
+        )
+        if missing := int(np.isnan(values[a]).sum()):
+            note = f"{missing} not converged"
             axes.annotate(note, (a, 1), xycoords=("data", "axes fraction"), ha="center")
     axes.set_xticks(positions, [drawn(arm) for arm in runs])
     axes.set_xlim(-0.5, len(runs) - 0.3)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("arm")
-    axes.set_ylabel("updates until convergence")
+    axes.set_ylabel(metric.label.replace(", ", "\n"))
     axes.grid(alpha=0.25, axis="y")
     axes.spines[["top", "right"]].set_visible(False)
 
