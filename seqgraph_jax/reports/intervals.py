@@ -87,7 +87,7 @@ def subset_means(
 
     Source: Hartigan, Using subsample values as typical values, 1969; Fisher, The design
     of experiments, 1935, section 21; for groups Hemerik and Goeman, Exact testing with
-    random permutations, 2018, section 2.
+    random permutations, 2018.
 
     >>> np.sort(subset_means(np.array([1.0, 2.0, 6.0]))).tolist()
     [1.0, 1.5, 2.0, 3.0, 3.5, 4.0, 6.0]
