@@ -116,7 +116,10 @@ def report(task: Any, trained: Trained) -> Report:
     }
     names = (sg.training.UPDATES_TO_CONVERGE.name, "accuracy")
     comparisons = [sg.compare(runs, name) for name in names]
-    curves = sg.reports.plots.curves.plot_runs(runs, task.baseline_accuracy)
+    plots = sg.reports.plots
+    curves = plots.curves.plot_runs(runs, task.baseline_accuracy)
+    times = {k: sg.reports.censoring.times_to_converge(r) for k, r in runs.items()}
+    converged = plots.converged.plot_converged(times)
     summary = sg.reports.summary_table(runs)
     return Report(
         arms=runs,
@@ -124,6 +127,7 @@ def report(task: Any, trained: Trained) -> Report:
         sections=[
             sg.Section("Results", summary, printed=True),
             sg.Section("Curves", figure=curves, name="curves"),
+            sg.Section("Seeds converged", figure=converged, name="converged"),
             sg.Section("Comparisons", sg.reports.comparison_table(comparisons)),
             sg.Section("Every seed", sg.reports.seed_table(runs, trained.seeds)),
         ],

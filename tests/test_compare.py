@@ -129,7 +129,7 @@ def test_what_differs_is_said_and_another_claim_is_exit_code_1(
     metrics["a"]["per_seed"][0] *= 1 + 1e-8
     metrics["b"] |= {"per_seed": [9.0] * 9, "mean": 9.0, "ci95": [8.0, 10.0]}
     record["environment"]["jax"] = "0.1"
-    record["comparisons"][0]["difference"] *= -1
+    record["comparisons"][0]["claim"] *= -1
     changed = tmp_path / "run"
     changed.mkdir()
     (changed / "results.json").write_text(json.dumps(record))

@@ -84,6 +84,7 @@ def test_smoke_run_writes_what_it_promises():
     assert {path.name for path in out.iterdir()} == {
         *("config.json", "metrics.jsonl", "results.json", "report.html"),
         *("curves.png", "curves.svg", "state"),
+        *("converged.png", "converged.svg"),
     }
     record = json.loads((out / "results.json").read_text())
     assert list(record["arms"]) == ["lstm", "gru"]
