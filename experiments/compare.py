@@ -24,6 +24,7 @@ import tyro
 import seqgraph_jax as sg
 from experiments.cli import RunOptions
 from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.training.ranges import Positive
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Config:
     files: tyro.conf.Positional[tuple[Path, ...]] = ()  # CSV, results.json, or folders
     metric: tuple[str, ...] = ()  # what is compared (default: all that there is)
     unit: str = "seed"  # what column seed names: seed, fold, patient, block
+    equivalent_within: Positive | None = None  # do arms differ by less than this?
     run: RunOptions = field(default_factory=RunOptions)
 
 
@@ -47,16 +49,16 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     names = config.metric or known
     title = f"{' against '.join(arms)}"
     settings = {"files": [str(path) for path in config.files]}
-    return Study(
-        title, partial(report, arms, names, config.unit), settings=settings, seeds=found
-    )
+    make = partial(report, arms, names, config)
+    return Study(title, make, settings=settings, seeds=found)
 
 
 def report(
-    arms: Mapping[str, Any], names: tuple[str, ...], unit: str, trained: Trained
+    arms: Mapping[str, Any], names: tuple[str, ...], config: Config, trained: Trained
 ) -> Report:
+    unit, within = config.unit, config.equivalent_within
     records = [next(iter(arms.values())).record(name) for name in names]
-    comparisons = [sg.compare(arms, name, unit) for name in names]
+    comparisons = [sg.compare(arms, name, unit, within) for name in names]
     tables, plots = sg.reports.tables, sg.reports.plots.classes
     pictures = [
         sg.Section(

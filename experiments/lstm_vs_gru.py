@@ -21,7 +21,7 @@ from typing import Any, Literal
 import seqgraph_jax as sg
 from experiments.cli import RunOptions, TrainOptions
 from experiments.study import Report, Study, Trained, experiment
-from seqgraph_jax.training.ranges import Count
+from seqgraph_jax.training.ranges import Count, Positive
 
 SMOKE_TESTS = 1_000  # examples of each test set that a smoke run counts
 
@@ -37,6 +37,7 @@ class Config:
     hidden: Count = 32  # hidden units per direction
     embedding: Count = 16  # features of the symbols' embedding
     forget_bias: float = 0.0  # what the forget gates' biases start with
+    equivalent_within: Positive | None = None  # do arms differ by less? updates, points
     train: sg.TrainConfig = field(default_factory=sg.TrainConfig)
     run: RunOptions = field(default_factory=RunOptions)
     saving: TrainOptions = field(default_factory=TrainOptions)
@@ -105,17 +106,17 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
         for cell in config.cells
     }
     title = f"{' against '.join(config.cells)} on {config.task}"
-    return Study(title, partial(report, task), arms)
+    return Study(title, partial(report, task, config.equivalent_within), arms)
 
 
-def report(task: Any, trained: Trained) -> Report:
+def report(task: Any, within: float | None, trained: Trained) -> Report:
     limit = SMOKE_TESTS if trained.smoke else None
     runs = {
         cell: sg.training.on_test_sets(run, task, limit)
         for cell, run in trained.runs.items()
     }
     names = (sg.training.UPDATES_TO_CONVERGE.name, "accuracy")
-    comparisons = [sg.compare(runs, name) for name in names]
+    comparisons = [sg.compare(runs, name, equivalent_within=within) for name in names]
     plots = sg.reports.plots
     curves = plots.curves.plot_runs(runs, task.baseline_accuracy)
     times = {k: sg.reports.censoring.times_to_converge(r) for k, r in runs.items()}

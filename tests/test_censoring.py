@@ -94,6 +94,17 @@ def test_a_shorter_budget_is_no_faster_and_no_slower():
     )
 
 
+def test_what_was_not_watched_is_not_equivalent():
+    # Equal up to 10 updates, since neither had converged by then.
+    short, long = times([NAN] * 8, 10), times(EIGHT, 40)
+    [c] = compare_times({"short": short, "long": long}, equivalent_within=5)
+    assert (c.claim, c.equivalent) == (0, False)
+    assert c.verdict.startswith("short and long: no claim is made")
+    [c] = compare_times({"a": long, "b": long}, equivalent_within=5)
+    assert c.equivalent
+    assert "They do not differ by more than 5 updates" in c.verdict
+
+
 def test_equal_budgets_are_compared_up_to_their_end():
     [c] = compare_times({"rnn": times([NAN] * 8, 400), "gru": times(EIGHT, 400)})
     assert c.difference == 400 - np.mean(EIGHT)

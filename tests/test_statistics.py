@@ -198,6 +198,52 @@ def test_values_that_do_not_exist_are_refused():
             function([1.0, NAN, math.inf])
 
 
+def test_equivalence_by_hand():
+    # d = 1, -1, 2, 0, 1, 0: of the 63 means of subsets one is 2 or more ({2}), and of
+    # those with 1.5 there are {2}, {1, 2}, {2, 1}; -1 alone is at most -0.9.
+    d = np.array([1.0, -1, 2, 0, 1, 0])
+    means = [
+        np.mean(part) for r in range(1, 7) for part in itertools.combinations(d, r)
+    ]
+    for within in (0.9, 1.5, 2.0, 2.1):
+        most = max(sum(m >= within for m in means), sum(m <= -within for m in means))
+        assert intervals.equivalence_p(d, within) == (1 + most) / 64
+    assert intervals.equivalence_p(d, 1.5) == 4 / 64
+    assert intervals.equivalence_p(d, 2.1) == 1 / 64
+
+
+def test_equivalence_is_claimed_within_bounds_alone():
+    # A bound in shares where points are shown; "not significant" taken for equality.
+    rng = np.random.default_rng(0)
+    near = {"a": 0.9 + rng.normal(0, 0.002, 12), "b": 0.9 + rng.normal(0, 0.002, 12)}
+    [c] = compare(near, ACCURACY, equivalent_within=1.0)
+    assert c.equivalent
+    assert "They do not differ by more than 1 points (two one-sided" in c.verdict
+    [c] = compare(near, ACCURACY, equivalent_within=0.01)
+    assert not c.equivalent
+    assert "no more than 0.01 points is not shown" in c.verdict
+    [c] = compare({"a": np.ones(16), "b": np.ones(16)}, ACCURACY, equivalent_within=1)
+    assert c.equivalent
+    assert c.p_equivalent == 2.0**-16
+    [c] = compare({"a": [1.0], "b": [1.0]}, ACCURACY, equivalent_within=1)
+    assert not c.equivalent
+
+
+def test_an_inconclusive_verdict_says_how_many_would_find_it():
+    rng = np.random.default_rng(3)
+    few = {"a": rng.normal(0.5, 1, 16), "b": np.zeros(16)}
+    [c] = compare(few, METRIC)
+    more = int(c.needed)
+    assert c.claim == 0
+    assert f"about {more} seeds would find it in 8 of 10" in c.verdict
+    # As many as the t-test's formula has it, n = (2.8 sd / mean)^2, but for steps.
+    expected = (2.8 * few["a"].std(ddof=1) / few["a"].mean()) ** 2
+    assert expected / 1.5 < more < expected * 1.5
+    [c] = compare({"a": few["a"] - few["a"].mean() + 0.1, "b": np.zeros(16)}, METRIC)
+    assert math.isinf(c.needed)
+    assert "200 seeds would find it in fewer than 8 of 10" in c.verdict
+
+
 def test_every_pair_is_compared_and_corrected():
     rng = np.random.default_rng(6)
     arms = {name: rng.normal(k, 1, 9) for k, name in enumerate("abc")}

@@ -115,7 +115,9 @@ def shown_times(arms: Mapping[str, Times]) -> tuple[Metric, dict[str, np.ndarray
     return metric, dict(zip(arms, found.common, strict=True))
 
 
-def compare_times(arms: Mapping[str, Times]) -> list[Comparison]:
+def compare_times(
+    arms: Mapping[str, Times], equivalent_within: float | None = None
+) -> list[Comparison]:
     """Compare updates until convergence of every pair of arms, over the same seeds.
 
     Means are restricted to a horizon that all seeds of both arms were watched for
@@ -136,10 +138,13 @@ def compare_times(arms: Mapping[str, Times]) -> list[Comparison]:
     judged = [
         judge(
             [
-                compared(a, b, values, 0.0, UPDATES_TO_CONVERGE, "seed")
+                compared(
+                    a, b, values, 0.0, UPDATES_TO_CONVERGE, "seed", equivalent_within
+                )
                 for (a, b), values in zip(pairs, up_to, strict=True)
             ],
             UPDATES_TO_CONVERGE,
+            equivalent_within,
         )
         for up_to in ([f.common for f in found], [f.longest for f in found])
     ]
@@ -159,7 +164,7 @@ def _agreed(common: Comparison, longest: Comparison, times: Restricted) -> Compa
         for name, row in zip((common.a, common.b), times.late, strict=True)
         if row.any()
     )
-    if common.claim == longest.claim:
+    if (common.claim, common.equivalent) == (longest.claim, longest.equivalent):
         note = (
             f" Times are restricted to {horizon}, for which every seed was watched: "
             f"{counts} had not converged by then."
@@ -171,7 +176,7 @@ def _agreed(common: Comparison, longest: Comparison, times: Restricted) -> Compa
         f"({counts} had not converged by then): {common.verdict} Counted up to "
         f"{times.last:g}, the longest that any was: {longest.verdict}"
     )
-    return replace(common, claim=0, verdict=verdict)
+    return replace(common, claim=0, equivalent=False, verdict=verdict)
 
 
 class Shares(NamedTuple):

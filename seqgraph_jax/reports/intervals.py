@@ -169,6 +169,28 @@ def sign_flips(differences: ArrayLike, rounding: float = 0.0) -> SignFlips:
     return SignFlips(float(two_sided_p(means)), float(low), float(high), name)
 
 
+def equivalence_p(
+    differences: ArrayLike, within: float, rounding: float = 0.0
+) -> float:
+    """The p-value of two one-sided sign-flip tests: is the mean within ``within`` of 0?
+
+        p = max(#{A: mean_A >= within}, #{A: mean_A <= -within}) / 2^b
+
+    over the subsets of `subset_means`, the empty one counted on both sides. Below 0.05
+    it can be claimed that the mean is nearer to 0 than ``within``; 5 differences are
+    the fewest that can show it.
+
+    Source: Schuirmann, A comparison of the two one-sided tests procedure, 1987.
+
+    >>> equivalence_p([0.0] * 6, within=1.0), equivalence_p([2.0, -3.0, 1.0], 1.0)
+    (0.015625, 0.5)
+    """
+    means = subset_means(only_finite(differences), rounding=rounding)
+    edge = within * (1 - 1e-12)
+    most = max((means >= edge).sum(), (means <= -edge).sum())
+    return float((1 + most) / (means.size + 1))
+
+
 def mean_ends(
     values: np.ndarray, limit: int = MEAN_BITS
 ) -> tuple[np.ndarray, np.ndarray]:

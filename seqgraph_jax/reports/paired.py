@@ -12,15 +12,18 @@ from dataclasses import replace
 import numpy as np
 
 from seqgraph_jax.reports.intervals import (
+    ALPHA,
     EQUAL,
     FEWEST,
     SUBSETS,
     Interval,
     SignFlips,
+    equivalence_p,
     interval_of_mean,
     rounding_of,
     sign_flips,
 )
+from seqgraph_jax.reports.power import pairs_needed
 from seqgraph_jax.reports.verdicts import Comparison, judge
 from seqgraph_jax.training.metrics import Metric
 
@@ -30,6 +33,7 @@ def compare(
     metric: Metric,
     missing_as: float | None = None,
     unit: str = "seed",
+    equivalent_within: float | None = None,
 ) -> list[Comparison]:
     """Compare every pair of arms, in their order, value i of each from the same seed.
 
@@ -39,7 +43,9 @@ def compare(
     are the metric's; ``unit`` is what was sampled and paired: a seed, a patient.
 
     The interval of a pair is that of its test (`intervals.sign_flips`), below 6 pairs
-    Student's; a claim is made by the p-value corrected for all pairs (Holm).
+    Student's; a claim is made by the p-value corrected for all pairs (Holm). With
+    ``equivalent_within``, in the unit that the metric is shown in, it is tested, too,
+    whether arms differ by less (`intervals.equivalence_p`).
 
     Raises `ValueError` if arms differ in their number of values or are fewer than 2.
 
@@ -61,9 +67,12 @@ if differences are normal: -125.7 to 5.724.
             values = np.where(missing, stand_in, values)
         notes.append(_missing_note((a, b), missing, stand_in, unit))
         found.append(
-            compared(a, b, values, rounding_of(arms[a], arms[b]), metric, unit)
+            compared(
+                *(a, b, values, rounding_of(arms[a], arms[b])),
+                *(metric, unit, equivalent_within),
+            )
         )
-    judged = judge(found, metric)
+    judged = judge(found, metric, equivalent_within)
     return [
         replace(c, verdict=c.verdict + note)
         for c, note in zip(judged, notes, strict=True)
@@ -71,9 +80,15 @@ if differences are normal: -125.7 to 5.724.
 
 
 def compared(
-    a: str, b: str, values: np.ndarray, rounding: float, metric: Metric, unit: str
+    a: str,
+    b: str,
+    values: np.ndarray,
+    rounding: float,
+    metric: Metric,
+    unit: str,
+    equivalent_within: float | None = None,
 ) -> Comparison:
-    """The comparison of two arms ``[2, S]``, before others correct its p-value.
+    """The comparison of two arms ``[2, S]``, before others correct its p-values.
 
     Values that differ by ``rounding`` alone, relative to them, count as equal.
     """
@@ -87,6 +102,11 @@ def compared(
     if abs(mean) <= largest:
         mean = 0.0
     low, high, method = _interval(differences, flips, largest, metric)
+    unclear = flips.p_value >= ALPHA and len(differences) >= FEWEST
+    p_equivalent = math.nan
+    if equivalent_within is not None and len(differences):
+        bound = equivalent_within / metric.scale
+        p_equivalent = equivalence_p(differences, bound, largest)
     return Comparison(
         metric=metric.name,
         a=a,
@@ -99,6 +119,8 @@ def compared(
         num_pairs=len(differences),
         test=flips.test,
         unit=unit,
+        needed=pairs_needed(differences) if unclear else math.nan,
+        p_equivalent=p_equivalent,
     )
 
 

@@ -84,7 +84,12 @@ class Measured:
 Arms = Mapping[str, Run | Measured]
 
 
-def compare(arms: Arms, metric: str | None = None, unit: str = "seed") -> Comparisons:
+def compare(
+    arms: Arms,
+    metric: str | None = None,
+    unit: str = "seed",
+    equivalent_within: float | None = None,
+) -> Comparisons:
     """Compare every pair of arms over their seeds, paired, Holm-corrected.
 
     ``metric`` is any of the arms' ``value_names``; None is the updates until
@@ -92,7 +97,8 @@ def compare(arms: Arms, metric: str | None = None, unit: str = "seed") -> Compar
     seed that never converged it is known that it takes longer than it was trained
     (`seqgraph_jax.reports.censoring`). A `Measured` is compared as if it had the same
     seeds. ``unit`` names what was sampled and paired, where that is something else,
-    such as ``"patient"``.
+    such as ``"patient"``. With ``equivalent_within``, in the unit that is shown
+    (updates, points of an accuracy), it is tested, too, whether arms differ by less.
 
     Raises `ValueError` if the arms have different seeds, lack the metric, or are fewer
     than two.
@@ -124,10 +130,12 @@ def compare(arms: Arms, metric: str | None = None, unit: str = "seed") -> Compar
             n: censoring.times_to_converge(arm)
             for n, arm in zip(arms, runs, strict=True)
         }
-        pairs = censoring.compare_times(times)
+        pairs = censoring.compare_times(times, equivalent_within)
         record, values = censoring.shown_times(times)
     elif len(arms) > 1:
-        pairs = paired.compare(values, record, unit=unit)
+        pairs = paired.compare(
+            values, record, unit=unit, equivalent_within=equivalent_within
+        )
     return Comparisons(
         record,
         {n: statistics.summarize(v, record.bounds) for n, v in values.items()},

@@ -1,11 +1,13 @@
-"""What a paired comparison supports, in one sentence."""
+"""What a paired comparison supports, in words."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from seqgraph_jax.reports.intervals import ALPHA, EQUAL, NONE, STUDENT
+from seqgraph_jax.reports.power import SIZES
 from seqgraph_jax.reports.statistics import at_least
 from seqgraph_jax.training.metrics import Metric, counted
 
@@ -18,7 +20,11 @@ class Comparison:
     ``ci95_method`` says; both are of this pair alone, and so is ``p_value``. ``p_holm``
     is adjusted for all comparisons made together, and ``claim`` is -1 where a is lower
     by it, 1 where a is higher, and 0 where nothing is claimed. ``num_pairs`` counts
-    what was compared, in units named ``unit``. ``verdict`` is one sentence.
+    what was compared, in units named ``unit``. Where no difference is told from chance,
+    ``needed`` is about how many would find one as large (`power.pairs_needed`). Where
+    it was asked, ``p_equivalent`` is that of a difference within bounds
+    (`intervals.equivalence_p`), corrected as well, and ``equivalent`` whether that is
+    claimed. ``verdict`` says all of it.
     """
 
     metric: str
@@ -33,6 +39,9 @@ class Comparison:
     test: str
     unit: str = "seed"
     claim: int = 0
+    needed: float = math.nan
+    p_equivalent: float = math.nan
+    equivalent: bool = False
     verdict: str = ""
 
 
@@ -51,16 +60,36 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def judge(found: Sequence[Comparison], metric: Metric) -> list[Comparison]:
-    """Comparisons made together, with Holm's p-values, claims and verdicts."""
+def judge(
+    found: Sequence[Comparison], metric: Metric, within: float | None = None
+) -> list[Comparison]:
+    """Comparisons made together, with Holm's p-values, claims and verdicts.
+
+    ``within`` is the bound that ``p_equivalent`` is of, in the unit that is shown.
+    """
     adjusted = holm([c.p_value for c in found])
+    alike = holm([c.p_equivalent for c in found])
     judged = []
-    for c, p in zip(found, adjusted, strict=True):
+    for c, p, p_alike in zip(found, adjusted, alike, strict=True):
         claim = int(np.sign(c.difference)) if p < ALPHA else 0
         others = [o.p_value for o in found if o is not c]
         c = replace(c, p_holm=p, claim=claim)
-        judged.append(replace(c, verdict=sentence(c, others, metric)))
+        verdict = sentence(c, others, metric)
+        if within is not None:
+            c = replace(c, p_equivalent=p_alike, equivalent=p_alike < ALPHA)
+            verdict += _equivalence(c, metric, within, bool(others))
+        judged.append(replace(c, verdict=verdict))
     return judged
+
+
+def _equivalence(c: Comparison, metric: Metric, within: float, several: bool) -> str:
+    """Whether a difference is within bounds, as a sentence of its own."""
+    unit = f" {metric.difference_unit}" if metric.difference_unit else ""
+    corrected = " after Holm's correction" if several else ""
+    p = f"two one-sided tests, p = {c.p_equivalent:.2g}{corrected}"
+    if c.equivalent:
+        return f" They do not differ by more than {within:g}{unit} ({p})."
+    return f" That they differ by no more than {within:g}{unit} is not shown ({p})."
 
 
 def smallest_p(num_pairs: int, others: Sequence[float]) -> float:
@@ -108,7 +137,22 @@ def sentence(c: Comparison, others: Sequence[float], metric: Metric) -> str:
         return f"{claim} {said}."
     return (
         f"{claim}, a difference that {counted(n, c.unit)} do not tell from chance "
-        + (f"{said}.")
+        f"{said}.{_more(c)}"
+    )
+
+
+def _more(c: Comparison) -> str:
+    """How many would find a difference as large as the one that was seen."""
+    if math.isnan(c.needed):
+        return ""
+    if math.isinf(c.needed):
+        return (
+            f" Were the true difference as large, {SIZES[-1]} {c.unit}s would find it "
+            "in fewer than 8 of 10 such experiments."
+        )
+    return (
+        f" Were the true difference as large, about {c.needed:g} {c.unit}s would find "
+        "it in 8 of 10 such experiments."
     )
 
 
