@@ -21,7 +21,7 @@ def plot_converged(arms: Mapping[str, Times]) -> Figure:
     Ticks on a curve are seeds that had not converged when they were last watched. A
     curve ends where no seed of its arm is watched any more.
     """
-    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
     axes = figure.subplots()
     for a, (arm, times) in enumerate(arms.items()):
         colour, dash = COLOURS[a % len(COLOURS)], DASHES[a % len(DASHES)]
