@@ -109,6 +109,7 @@ def mark_level(axes: Axes, value: float, words: str, offset: int) -> None:
         textcoords="offset points",
         ha="right",
         fontsize="small",
+        bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
     )
 
 

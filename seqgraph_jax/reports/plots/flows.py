@@ -48,12 +48,10 @@ def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure
                     markevery=(a, 5),
                 )
             num_seeds = len(next(iter(arms.values()))[p])
-            axes.set_title(
-                f"{state}: geometric mean of {counted(num_seeds, 'seed')}, its "
-                "95 % interval point by point"
-            )
+            axes.set_title(f"{state}, {counted(num_seeds, 'seed')}")
             finish_axes(axes, BACK, label)
-    grid[0, 0].legend(loc="lower left", frameon=False, fontsize="small", ncols=2)
+    title = "geometric mean and its\n95 % interval, point by point"
+    grid[0, 0].legend(title=title, loc="lower left", frameon=False, ncols=2)
     for p, share in enumerate((1e-20, 1e-10)):  # smaller ones would flatten the others
         norms = np.concatenate(
             [c[p].ravel() for arms in rows.values() for c in arms.values()]
