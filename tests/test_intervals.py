@@ -154,7 +154,7 @@ def test_numbers_are_kept_where_values_are_large_and_close():
 def test_band_is_the_interval_at_every_point():
     rng = np.random.default_rng(7)
     curves = rng.normal([0, 10, 20, 30, 1], size=(9, 5))
-    curves[0, 1], curves[:, 2], curves[4:, 3], curves[:, 4] = np.nan, np.nan, np.nan, 1
+    curves[0, 1], curves[:, 2], curves[6:, 3], curves[:, 4] = np.nan, np.nan, np.nan, 1
     band = statistics.mean_band(curves)
     for k, column in enumerate(curves.T):
         found = interval_of_mean(column[np.isfinite(column)])
@@ -163,3 +163,23 @@ def test_band_is_the_interval_at_every_point():
     assert np.isnan(band[:, [2, 4]]).all()
     clipped = statistics.mean_band(curves, bounds=(0, 29))
     assert (clipped[0, 0], clipped[1, 3]) == (0, 29)
+
+
+def test_a_band_ends_where_few_of_many_seeds_are_left():
+    # Two seeds that trained for longer, with a band as high as the picture.
+    curves = np.random.default_rng(7).normal(size=(9, 2))
+    curves[3:, 1] = np.nan
+    band = statistics.mean_band(curves)
+    assert np.isfinite(band[:, 0]).all()
+    assert np.isnan(band[:, 1]).all()
+    assert np.isfinite(statistics.mean_band(curves[:3])).all()
+
+
+def test_equal_values_have_no_spread():
+    # 2.3e-16 as a standard deviation.
+    values = [0.1 + 0.2, 0.3, 0.3]
+    assert np.std(values) > 0
+    assert (
+        statistics.summarize(values).sd,
+        statistics.summarize(values).sd_population,
+    ) == (0.0, 0.0)

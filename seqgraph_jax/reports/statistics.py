@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from seqgraph_jax.reports.intervals import (
     BAND_BITS,
     EQUAL,
+    FEWEST,
     NONE,
     STUDENT,
     interval_of_mean,
@@ -69,12 +70,13 @@ def summarize(values: ArrayLike, bounds: tuple[float, float] | None = None) -> S
     low, high, method = interval_of_mean(found, bounds)
     values, found = values.astype(float), found.astype(float)
     n = len(found)
+    spread = 0.0 if method == EQUAL else 1.0  # what is left of equal values is rounding
     return Summary(
         per_seed=tuple(values.tolist()),
         n=n,
         mean=float(found.mean()) if n else math.nan,
-        sd=float(found.std(ddof=1)) if n > 1 else math.nan,
-        sd_population=float(found.std()) if n else math.nan,
+        sd=spread * float(found.std(ddof=1)) if n > 1 else math.nan,
+        sd_population=spread * float(found.std()) if n else math.nan,
         ci95=(low, high),
         ci95_method=method,
     )
@@ -147,16 +149,18 @@ def mean_band(
     """95 % band of the mean curve, point by point: ``[S, K]`` to ``[2, K]``.
 
     Each column has the interval of its mean, as `summarize` has it, with a smaller
-    group of subsets above 12 seeds. A column's missing values are left out of it.
+    group of subsets above 12 seeds. A column's missing values are left out of it; where
+    fewer than 6 of 6 or more seeds are left, there is no band.
 
     >>> mean_band(np.array([[1.0], [2.0], [3.0], [4.0], [5.0], [9.0]])).tolist()
     [[1.0], [9.0]]
     """
     band = np.full((2, curves.shape[1]), np.nan)
+    fewest = FEWEST if len(curves) >= FEWEST else 2
     exists = np.isfinite(curves)
     patterns, of_column = np.unique(exists, axis=1, return_inverse=True)
     for p, pattern in enumerate(patterns.T):
-        if pattern.sum() > 1:
+        if pattern.sum() >= fewest:
             columns = np.flatnonzero(of_column.ravel() == p)
             found = curves[np.ix_(pattern, columns)].T
             band[:, columns] = mean_ends(found, BAND_BITS)
