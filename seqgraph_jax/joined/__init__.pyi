@@ -1,4 +1,6 @@
 from .cells import GRAPH_CELLS as GRAPH_CELLS
+from .forecaster import FORECASTERS as FORECASTERS
+from .forecaster import Forecaster as Forecaster
 from .graphs import graphs_in_time as graphs_in_time
 from .layers import GraphRecurrent as GraphRecurrent
 from .mixing import SignalLayer as SignalLayer
