@@ -81,7 +81,7 @@ class PartedSignals:
 
     ``filled`` is the signal with the last value known before in place of one that is
     missing (the training mean, before any). ``profile`` is the mean over the training
-    part at the same time of the season, of a training step without its own season.
+    part at the same time of the season.
     """
 
     data: SignalData
@@ -92,9 +92,10 @@ class PartedSignals:
     filled: np.ndarray  # [T, N, F]
     profile: np.ndarray | None  # [T, N]
 
-    num_train = property(
-        lambda self: self.origins.train[-1] + self.protocol.horizon + 1
-    )
+    @property
+    def num_train(self) -> int:
+        """Steps of the training part."""
+        return int(self.origins.train[-1]) + self.protocol.horizon + 1
 
     def truth(self, origins: np.ndarray) -> np.ndarray:
         """What follows the windows, ``[W, horizon, N]``, NaN where it is missing."""
@@ -142,10 +143,6 @@ def _profile(data: SignalData, train: np.ndarray) -> np.ndarray:
     sums, counts = np.zeros((2, data.season, data.num_nodes))
     np.add.at(sums, phase[: len(train)], values)
     np.add.at(counts, phase[: len(train)], known)
-    total, number = sums[phase], counts[phase]
-    total[: len(train)] -= values
-    number[: len(train)] -= known
-    usual = np.where(
-        known.any(0), values.sum(0) / known.sum(0).clip(1), train[known].mean()
-    )
-    return np.where(number > 0, total / number.clip(1), usual)
+    own = values.sum(0) / known.sum(0).clip(1)
+    usual = np.where(known.any(0), own, train[known].mean())
+    return np.where(counts > 0, sums / counts.clip(1), usual)[phase]

@@ -89,7 +89,7 @@ class SignalTask:
 
     def windows(self, origins: Any) -> SignalWindows:
         """What is known at these origins ``[B]``."""
-        past = origins[:, None] + jnp.arange(1 - self.history, 1)
+        past = origins[:, None] + jnp.arange(1 - self.history, 1)[None]
         ahead = None
         if self.profile is not None:
             ahead = jnp.asarray(self.profile)[self.steps_ahead(origins)]
@@ -97,7 +97,7 @@ class SignalTask:
         return SignalWindows(jnp.asarray(self.series)[past], ahead, self.graph)
 
     def steps_ahead(self, origins: Any) -> jax.Array:
-        return origins[:, None] + jnp.arange(1, 1 + self.horizon)
+        return origins[:, None] + jnp.arange(1, 1 + self.horizon)[None]
 
     def batch(self, origins: Any) -> Batch:
         values = jnp.asarray(self.values)[self.steps_ahead(origins)]
