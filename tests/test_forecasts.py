@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from seqgraph_jax.data import draw_signals, from_signal
+from seqgraph_jax.tasks.errors import sum_errors
 from seqgraph_jax.tasks.forecasts import (
     Linear,
     linear_forecast,
     persistence,
     season_ago,
-    sum_errors,
     usual_value,
 )
 from seqgraph_jax.tasks.parts import PROTOCOLS, Protocol, part_signals, part_windows

@@ -1,4 +1,7 @@
 from . import baselines as baselines
+from . import errors as errors
+from . import forecasts as forecasts
+from . import judged as judged
 from . import nodes as nodes
 from .binary import baum_sweet as baum_sweet
 from .classification import Batch as Batch

@@ -1,7 +1,7 @@
-"""What forecasts at the nodes of a graph are judged by, and compared with.
+"""Forecasts at the nodes of a graph without a network.
 
-The baselines know no network: what was last, what is usual at that time of the season,
-what was a season ago, and linear models in closed form.
+What was last, what is usual at that time of the season, what was a season ago, and
+linear models in closed form.
 """
 
 from typing import NamedTuple
@@ -9,66 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from seqgraph_jax.tasks.parts import PartedSignals
-
-
-class Errors(NamedTuple):
-    """Sums over forecasts and their number, by step ahead, ``[..., horizon]``."""
-
-    absolute: np.ndarray
-    squared: np.ndarray
-    relative: np.ndarray  # of the values that are not 0
-    number: np.ndarray
-    number_relative: np.ndarray
-
-    def at(self, steps: int | None = None) -> "Errors":
-        """Of a number of steps ahead alone, or of all together: ``[...]``."""
-        if steps is None:
-            return Errors(*(sums.sum(-1) for sums in self))
-        return Errors(*(sums[..., steps - 1] for sums in self))
-
-    @property
-    def mae(self) -> np.ndarray:
-        """Mean absolute error."""
-        return _ratio(self.absolute, self.number)
-
-    @property
-    def rmse(self) -> np.ndarray:
-        """Root of the mean squared error."""
-        return np.sqrt(_ratio(self.squared, self.number))
-
-    @property
-    def mape(self) -> np.ndarray:
-        """Mean of the absolute error over the absolute value, where that is not 0."""
-        return _ratio(self.relative, self.number_relative)
-
-
-def _ratio(sums: np.ndarray, number: np.ndarray) -> np.ndarray:
-    nothing = np.full(np.shape(sums), np.nan)
-    return np.divide(sums, number, out=nothing, where=number > 0)
-
-
-def sum_errors(outputs: np.ndarray, truth: np.ndarray, by_node: bool = False) -> Errors:
-    """Errors of forecasts ``[..., W, horizon, N]``, summed over windows and nodes.
-
-    A true value that is NaN counts nowhere. ``by_node``: ``[..., N, horizon]``.
-
-    >>> truth = np.array([[[1.0, np.nan]], [[0.0, 4.0]]])  # two windows, two nodes
-    >>> errors = sum_errors(np.array([[[2.0, 9.0]], [[2.0, 1.0]]]), truth)
-    >>> errors.mae.tolist(), errors.mape.tolist()  # (1 + 2 + 3) / 3, (1 + 3 / 4) / 2
-    ([2.0], [0.875])
-    """
-    known = np.isfinite(truth)
-    value = np.where(known, truth, 0.0)
-    error = np.where(known, np.abs(outputs - value), 0.0)
-    share = np.divide(
-        error, np.abs(value), out=np.zeros_like(error), where=np.abs(value) > 0
-    )
-    terms = (error, error**2, share, known, known & (value != 0))
-    axes = (-3,) if by_node else (-3, -1)
-    sums = [np.asarray(term, float).sum(axes) for term in terms]
-    if by_node:
-        sums = [np.swapaxes(term, -1, -2) for term in sums]
-    return Errors(*sums)
 
 
 def persistence(parted: PartedSignals, origins: np.ndarray) -> np.ndarray:
@@ -171,3 +111,65 @@ def linear_forecast(
                 x = inputs(origins, node, k + 1)
             outputs[:, k, node] = x @ own[k]
     return mean + sd * outputs
+
+
+class Baseline(NamedTuple):
+    """A forecast without a network: for validation and test, and its coefficients."""
+
+    val: np.ndarray  # [W, horizon, N]
+    test: np.ndarray
+    num_params: int
+
+
+def fit_baselines(parted: PartedSignals, usual: bool = False) -> dict[str, Baseline]:
+    """All baselines; linear models with the mean of the season if ``usual``.
+
+    They have the lags of the networks' windows, and where one step is forecast, and
+    times allow, another model has a season's first lag, too.
+
+    >>> from seqgraph_jax.data.signals import draw_signals
+    >>> from seqgraph_jax.tasks.errors import sum_errors
+    >>> from seqgraph_jax.tasks.parts import Protocol, part_signals
+    >>> data = draw_signals(6, 200)
+    >>> parted = part_signals(data, Protocol(history=2, horizon=2))
+    >>> truth = parted.truth(parted.origins.test)
+    >>> for name, found in fit_baselines(parted).items():
+    ...     print(f"{sum_errors(found.test, truth).at().rmse:.2f} {name}")
+    1.62 persistence
+    2.15 mean of the day
+    2.76 a day ago
+    1.44 AR(2)
+    1.45 AR(2) per node
+    1.24 AR(2) + neighbours
+    1.26 AR(2) + neighbours per node
+    """
+    data, history = parted.data, parted.protocol.history
+    forecasts = {"persistence": (persistence, 0)}
+    if parted.profile is not None:
+        name = data.season_name or "season"
+        forecasts[f"mean of the {name}"] = usual_value, data.season * data.num_nodes
+        if data.season >= parted.protocol.horizon:
+            forecasts[f"a {name} ago"] = season_ago, 0
+    _, val, test = parted.origins
+    found = {
+        name: Baseline(function(parted, val), function(parted, test), size)
+        for name, (function, size) in forecasts.items()
+    }
+    lags = tuple(range(history))
+    for neighbours in (False, True):
+        for per_node in (False, True):
+            words = f"AR({history})" + " + neighbours" * neighbours
+            words += f" + mean of the {data.season_name}" * usual
+            model = Linear(lags, neighbours, usual, per_node)
+            found[words + " per node" * per_node] = _fitted(parted, model)
+    seasonal = (*lags, data.season - 1)
+    if parted.protocol.horizon == 1 and max(lags) < seasonal[-1] < parted.num_train - 1:
+        name = f"AR({history}) + a {data.season_name} ago"
+        found[name] = _fitted(parted, Linear(seasonal))
+    return found
+
+
+def _fitted(parted: PartedSignals, model: Linear) -> Baseline:
+    _, *parts = parted.origins
+    val, test = (linear_forecast(parted, model, origins) for origins in parts)
+    return Baseline(val, test, model.num_params(parted))

@@ -1,0 +1,297 @@
+"""What does a graph add to a forecast at each of its nodes?
+
+Time: TODO on 2 CPU cores for 8 seeds of seven networks and two controls.
+
+    python -m experiments.traffic
+    python -m experiments.traffic --protocol tgcn --arms gru dcrnn
+    python -m experiments.traffic --time-of-day --arms gru dcrnn
+    python -m experiments.traffic --dataset chickenpox
+
+Los-loop holds the speeds at 207 places on highways of Los Angeles, every five minutes
+of one week: networks read an hour and forecast the next one. Times are parted in their
+order, 70 % for training, 10 % for the choice of the epoch, 20 % for the test; scale and
+means come from the training part. Beside the networks stand forecasts without one, up
+to linear models of a node's own past and its neighbours'. The control arm is trained
+again on a random graph of equal degrees, and without edges: what it then loses is what
+the graph adds. ``--dataset PATH`` takes a folder with signal.csv and edges.csv.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+
+import seqgraph_jax as sg
+from experiments.cli import RunOptions, TrainOptions, with_values
+from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.tasks.errors import leads, measures
+from seqgraph_jax.tasks.judged import Forecasts, judge
+from seqgraph_jax.training.ranges import Count, FromZero
+
+Arm = Literal[
+    "gru", "lstm", "gcn", "tgcn", "gcn-gru", "gconv-gru", "gconv-lstm", "gc-lstm",
+    "dcrnn", "gat-gru", "gru-then-graph",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of this experiment; data of another kind have other defaults."""
+
+    dataset: str = "los_loop"  # los_loop, chickenpox, synthetic, or a folder
+    missing: float | None = None  # the value in a folder's signal that stands for none
+    arms: tuple[Arm, ...] = (
+        "gru", "gcn", "tgcn", "gconv-gru", "dcrnn", "gat-gru", "gru-then-graph",
+    )  # one or more  # fmt: skip
+    control: Arm | None = "dcrnn"  # of arms, the one with other graphs, too; None: none
+    protocol: Literal["dcrnn", "tgcn", "pygt"] = "dcrnn"  # shares and steps
+    history: Count | None = None  # steps that are read (default: the protocol's)
+    horizon: Count | None = None  # steps that are forecast (default: the protocol's)
+    time_of_day: bool = False  # all read the time, and means of the training part at it
+    embedding: FromZero = 0  # learned features of every node, for all networks
+    residual: bool = True  # a network forecasts the difference from the last value
+    loss: Literal["mae", "mse"] = "mae"  # trained on, and judged by in validation
+    hidden: Count = 16  # features of a node's state
+    level: Literal[80, 90, 95] = 90  # percent that forecast intervals should hold
+    train: sg.TrainConfig = field(
+        default_factory=partial(
+            sg.TrainConfig,
+            updates=400,
+            eval_every=40,
+            batch_size=8,
+            eval_size=512,
+            learning_rate=1e-2,
+            schedule="cosine",
+            early_stop=False,
+        )
+    )
+    run: RunOptions = field(default_factory=RunOptions)
+    saving: TrainOptions = field(
+        default_factory=lambda: TrainOptions(checkpoint_every=60.0)
+    )
+
+
+SMOKE = {
+    "dataset": "synthetic", "arms": ("gru", "dcrnn"), "history": 3, "horizon": 3,
+    "hidden": 4, "train.updates": 20, "train.eval_every": 10,
+}  # fmt: skip
+#: Differenced and standardised series have no last value to stay at.
+CHICKENPOX = {
+    "arms": ("gru", "dcrnn"), "protocol": "pygt", "residual": False, "loss": "mse",
+}  # fmt: skip
+
+_BEST_TEST = "the best of 5,000 epochs by the test part"
+#: Results of others: who, RMSE and MAE, and what they are.
+PUBLISHED = {
+    ("los_loop", "tgcn"): (
+        ("T-GCN (Zhao et al. 2020)", "5.1264 / 3.1802", _BEST_TEST),
+        ("GRU (Zhao et al. 2020)", "5.2182 / 3.0602", "choice of the epoch not stated"),
+    ),
+    ("chickenpox", "pygt"): (
+        ("DCRNN, K = 1 (documentation of PyTorch Geometric Temporal)", "0.861 / none",
+         "root of a mean squared error of 0.7418 after 200 epochs"),
+        ("11 networks (Rozemberczki et al. 2021)", "none",
+         "1.113 to 1.128 is a mean over all pairs of nodes, no mean squared error"),
+    ),
+}  # fmt: skip
+BEST = "{} is best in validation of those without a network."
+NOISE = (
+    "Seeds differ in initial parameters and batches alone: their intervals and tests "
+    "say what another training would give, not what other days would."
+)
+CAPTION = "± is the SD over seeds; the last column is the error that the epoch has."
+BLOCKS = (
+    "Of the mean over seeds, over blocks of {} windows drawn from the test part: what "
+    "other hours of these days would give, not what other days would."
+)
+INTERVALS = (
+    "Around a forecast ± what holds {} % of the validation errors, and the share of "
+    "test values within; means over seeds."
+)
+
+
+def build(config: Config, seeds: tuple[int, ...]) -> Study:
+    if not config.arms or len(set(config.arms)) < len(config.arms):
+        raise ValueError("--arms takes one or more different networks")
+    data = sg.data.load_signals(config.dataset, config.missing)
+    lengths = {"history": config.history, "horizon": config.horizon}
+    given = {name: steps for name, steps in lengths.items() if steps}
+    protocol = sg.tasks.PROTOCOLS[config.protocol]._replace(**given)
+    parted = sg.part_signals(data, protocol)
+    graphs = {"": data}
+    if config.control in config.arms:
+        graphs |= {"random graph": data.on_random_graph(0)}
+        graphs |= {"no edges": data.without_edges()}
+    own = {"residual": config.residual, "embedding": config.embedding}
+    kind = {"season": config.time_of_day, "squared": config.loss == "mse"}
+    arms = {}
+    for words, graph in graphs.items():
+        task = sg.signal_task(parted, **kind, graph_of=graph)
+        for name in (config.control,) if words else config.arms:
+            network = sg.FORECASTERS[name](config.hidden, protocol.horizon, **own)
+            arm = sg.Arm(network, task, config.train)
+            arms[f"{name}, {words}" if words else name] = arm
+    return Study(
+        title=f"Forecasts on {data.name}",
+        report=partial(report, config, parted, arms),
+        arms=arms,
+        settings={"protocol": protocol._asdict()},
+    )
+
+
+def report(config: Config, parted: Any, trained_by: dict, trained: Trained) -> Report:
+    runs, data, seeds = trained.runs, parted.data, trained.seeds
+    arms: dict[str, Any] = {}
+    found: dict[str, Forecasts] = {}
+    for name, run in runs.items():
+        task = trained_by[name].task
+        windows = map(task.windows, parted.origins[1:])
+        said = (task.in_units(run.predict(w, batch_size=None)) for w in windows)
+        found[name] = judge(parted, *said)
+        arms[name] = run.adding(measures(data, found[name].by_node))
+    simple = sg.tasks.forecasts.fit_baselines(parted, config.time_of_day)
+    for name, one in simple.items():
+        found[name] = judge(parted, one.val[None], one.test[None])
+        values = measures(data, found[name].by_node)
+        same = {metric: np.repeat(v, len(seeds)) for metric, v in values.items()}
+        arms[name] = sg.Measured(same, one.num_params)
+    vals = {n: one.val_error(config.loss == "mse") for n, one in found.items()}
+    best = min(simple, key=lambda name: vals[name][0])
+    control = config.control if config.control in config.arms else config.arms[-1]
+    others = [name for name in runs if name.partition(",")[0] == control]
+    groups = [list(dict.fromkeys([control, config.arms[0], best])), others]
+    over_all = [metric for metric in same if metric.name.endswith("_all")]
+    compared = [
+        sg.compare({name: arms[name] for name in group}, metric.name)
+        for group in groups
+        for metric in over_all[:2]
+        if len(group) > 1
+    ]
+    sections = [
+        sg.Section("Test", error_table(found, arms, vals, list(same)), printed=True),
+        *published(config, found),
+        *pictures(config, parted, [control, best], others, found),
+        sg.Section("Over blocks of test time", block_table(parted, groups, found)),
+        sg.Section("Forecast intervals", interval_table(config, parted, found)),
+        sg.Section("Comparisons", sg.reports.comparison_table(compared)),
+        sg.Section("Results", sg.reports.summary_table(arms, list(same)).turned()),
+        sg.Section("Every seed", sg.reports.seed_table(arms, seeds, over_all).turned()),
+    ]
+    verdicts = [pair.verdict for one in compared for pair in one.pairs]
+    return Report(arms, verdicts, sections, compared, [BEST.format(best), NOISE])
+
+
+def error_table(found: dict, arms: dict, vals: dict, shown: list) -> "sg.Table":
+    """A row for each arm: MAE by time ahead, all errors over all steps, validation."""
+    ends = [metric for metric in shown if metric.name.endswith("_all")]
+    columns = [m for m in shown if "_mae_" in m.name and m not in ends] + ends
+
+    rows = []
+    for name, one in found.items():
+        row = [name, f"{arms[name].num_params:,}"]
+        for metric in columns:
+            s = sg.statistics.summarize(arms[name].values(metric.name))
+            mean, sd = (metric.show(v, unit=False) for v in (s.mean, s.sd))
+            spread = metric in ends and len(one.test) > 1
+            row.append(f"{mean} ± {sd}" if spread else mean)
+        rows.append([*row, f"{vals[name].mean():.4g}"])
+    header = ["", "parameters", *(metric.axis for metric in columns), "validation"]
+    return sg.Table(header, rows, CAPTION)
+
+
+def published(config: Config, found: "dict[str, Forecasts]") -> "list[sg.Section]":
+    """Numbers of others and ours, with what they are."""
+    rows = list(PUBLISHED.get((config.dataset, config.protocol), ()))
+    if not rows or config.history or config.horizon:
+        return []
+    for name, one in found.items():
+        errors = one.errors.at()
+        numbers = f"{errors.rmse.mean():.4f} / {errors.mae.mean():.4f}"
+        rows.append((f"{name}, here", numbers, "the epoch chosen in validation"))
+    table = sg.Table(["forecast", "RMSE / MAE", "what it is"], rows, prose=True)
+    return [sg.Section("Published numbers, and ours", table)]
+
+
+def pictures(
+    config: Config, parted: Any, shown: list[str], others: list[str], found: dict
+) -> "Iterator[sg.Section]":
+    """Forecasts at four nodes, errors by time ahead, what the graph adds by node."""
+    data, plots, first = parted.data, sg.reports.plots.forecasts, found[shown[0]]
+    truth, unit = first.true_test[:, -1], data.unit or "value"
+    order = np.argsort(np.nanstd(truth, 0))
+    nodes = order[(len(order) - 1) * np.arange(1, 5) // 4]
+    minutes = data.step_minutes * np.arange(1, parted.protocol.horizon + 1)
+    figure = plots.plot_forecasts(
+        np.arange(len(truth)) * data.step_minutes / 60,
+        truth[:, nodes],
+        {name: found[name].test[0, :, -1][:, nodes] for name in shown},
+        [data.node_names[n] for n in nodes],
+        ("hours of the test part", unit),
+        first.intervals(config.level / 100)[0][0, -1],
+    )
+    heading = f"Forecasts {minutes[-1]:g} minutes ahead, a band of {config.level} %"
+    yield sg.Section(heading, None, figure, "forecasts")
+    if len(minutes) > 1:
+        errors = {name: one.errors.mae for name, one in found.items()}
+        label = f"test MAE ({unit})"
+        figure = plots.plot_horizons(errors, minutes, label, "minutes ahead")
+        yield sg.Section("Error against time ahead", None, figure, "horizons")
+    if len(others) > 1:
+        mae, without = (found[others[i]].by_node.at().mae for i in (0, -1))
+        senders = np.bincount(data.receivers, minlength=data.num_nodes)
+        title = f"{others[0]} - {others[-1]}: test MAE of every node"
+        figure = plots.plot_gains(mae - without, senders, unit, title)
+        yield sg.Section("What the graph adds", None, figure, "gains")
+
+
+def block_table(parted: Any, groups: Any, found: dict) -> "sg.Table":
+    """Differences of MAE, means over seeds, with intervals over blocks of windows."""
+    block, rows = max(24, parted.protocol.horizon), []
+    for first, *others in groups:
+        for other in others:
+            gap = found[first].by_window() - found[other].by_window()
+            low, high = sg.statistics.block_interval(gap, block)
+            row = [
+                f"{first} - {other}",
+                f"{gap.mean():.4g}",
+                f"{low:.4g} to {high:.4g}",
+            ]
+            rows.append(row)
+    return sg.Table(["test MAE", "mean", "95 % interval"], rows, BLOCKS.format(block))
+
+
+def interval_table(config: Config, parted: Any, found: dict) -> "sg.Table":
+    """Half-widths from validation, and the share of test values that they hold."""
+    shown = leads(parted.data, parted.protocol.horizon)
+    steps = {k: words for k, words in shown.items() if k} or {1: shown[None]}
+    rows = []
+    for name, one in found.items():
+        widths, held = (values.mean(0) for values in one.intervals(config.level / 100))
+        cells = [f"± {widths[k - 1]:.3g}: {held[k - 1]:.1%}" for k in steps]
+        rows.append([name, *cells])
+    return sg.Table(["", *steps.values()], rows, INTERVALS.format(config.level))
+
+
+def preset(first: Any) -> Config:
+    """Defaults for a data set."""
+    if first.dataset == "chickenpox":
+        return with_values(Config(dataset="chickenpox"), CHICKENPOX)
+    return Config(dataset=first.dataset)
+
+
+main = experiment(
+    "traffic",
+    Config(),
+    build,
+    doc=__doc__,
+    seeds=lambda config: range(0, 4000, 500),
+    smoke=SMOKE,
+    preset=preset,
+    choices=("dataset",),
+)
+
+if __name__ == "__main__":
+    sys.exit(main())
