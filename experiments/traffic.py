@@ -228,7 +228,7 @@ def pictures(
         np.arange(len(truth)) * data.step_minutes / 60,
         truth[:, nodes],
         {name: found[name].test[0, :, -1][:, nodes] for name in shown},
-        [data.node_names[n] for n in nodes],
+        [f"node {data.node_names[n]}" for n in nodes],
         ("hours of the test part", unit),
         first.intervals(config.level / 100)[0][0, -1],
     )
@@ -242,8 +242,8 @@ def pictures(
     if len(others) > 1:
         mae, without = (found[others[i]].by_node.at().mae for i in (0, -1))
         senders = np.bincount(data.receivers, minlength=data.num_nodes)
-        title = f"{others[0]} - {others[-1]}: test MAE of every node"
-        figure = plots.plot_gains(mae - without, senders, unit, title)
+        title, label = f"{others[0]} - {others[-1]}", f"difference of test MAE ({unit})"
+        figure = plots.plot_gains(mae - without, senders, label, title)
         yield sg.Section("What the graph adds", None, figure, "gains")
 
 
