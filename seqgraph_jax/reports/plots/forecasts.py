@@ -45,19 +45,21 @@ def plot_horizons(
 ) -> Figure:
     """Errors ``[S, horizon]`` of every arm against the time ahead, means over seeds.
 
-    A band spans the seeds. Arms with one row are dashed: nothing of them is drawn.
+    A band spans the seeds. Arms with one row, of which no seed is drawn, are dashed.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     for k, (arm, values) in enumerate(errors.items()):
-        colour, many = COLOURS[k % len(COLOURS)], len(values) > 1
+        colour, again = COLOURS[k % len(COLOURS)], k // len(COLOURS)
+        many = len(values) > 1
         axes.plot(
             minutes,
             values.mean(0),
             color=colour,
             ls="-" if many else "--",
-            marker=MARKERS[k // len(COLOURS) % len(MARKERS)],
-            ms=3,
+            marker=MARKERS[again % len(MARKERS)],
+            markerfacecolor="white" if again else colour,
+            ms=4,
             lw=1.6 if many else 1.0,
             label=drawn(arm),
         )
