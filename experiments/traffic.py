@@ -28,7 +28,7 @@ import seqgraph_jax as sg
 from experiments.cli import RunOptions, TrainOptions, with_values
 from experiments.study import Report, Study, Trained, experiment
 from seqgraph_jax.tasks.errors import leads, measures
-from seqgraph_jax.tasks.judged import Forecasts, judge
+from seqgraph_jax.tasks.judged import Judged, judge
 from seqgraph_jax.training.ranges import Count, FromZero
 
 Arm = Literal[
@@ -147,21 +147,24 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
 def report(config: Config, parted: Any, trained_by: dict, trained: Trained) -> Report:
     runs, data, seeds = trained.runs, parted.data, trained.seeds
     arms: dict[str, Any] = {}
-    found: dict[str, Forecasts] = {}
+    found: dict[str, Judged] = {}
+    judged = partial(judge, parted, share=config.level / 100)
+    _, val, test = parted.origins
     for name, run in runs.items():
         task = trained_by[name].task
-        windows = map(task.windows, parted.origins[1:])
-        said = (task.in_units(run.predict(w, batch_size=None)) for w in windows)
-        found[name] = judge(parted, *said)
+        windows = task.windows(np.concatenate([val, test]))
+        said = task.in_units(run.predict(windows, batch_size=None))
+        found[name] = judged(*np.split(said, [len(val)], axis=1))
         arms[name] = run.adding(measures(data, found[name].by_node))
     simple = sg.tasks.forecasts.fit_baselines(parted, config.time_of_day)
     for name, one in simple.items():
-        found[name] = judge(parted, one.val[None], one.test[None])
+        found[name] = judged(one.val[None], one.test[None])
         values = measures(data, found[name].by_node)
         same = {metric: np.repeat(v, len(seeds)) for metric, v in values.items()}
         arms[name] = sg.Measured(same, one.num_params)
-    vals = {n: one.val_error(config.loss == "mse") for n, one in found.items()}
-    best = min(simple, key=lambda name: vals[name][0])
+    error = "rmse" if config.loss == "mse" else "mae"
+    vals = {name: getattr(one.val, error).mean() for name, one in found.items()}
+    best = min(simple, key=vals.__getitem__)
     control = config.control if config.control in config.arms else config.arms[-1]
     others = [name for name in runs if name.partition(",")[0] == control]
     groups = [list(dict.fromkeys([control, config.arms[0], best])), others]
@@ -195,15 +198,15 @@ def error_table(found: dict, arms: dict, vals: dict, shown: list) -> "sg.Table":
         row = [name]
         for metric in columns:
             s = sg.statistics.summarize(arms[name].values(metric.name))
-            spread = metric in ends[:2] and len(one.test) > 1
-            sd = f" ± {s.sd:.2g}" if spread else ""
-            row.append(metric.show(s.mean, unit=False) + sd)
-        rows.append([*row, f"{vals[name].mean():.4g}"])
+            spread = metric in ends[:2] and len(one.held) > 1
+            row.append(metric.show(s.mean, unit=False))
+            row[-1] += f" ± {s.sd:.2g}" if spread else ""
+        rows.append([*row, f"{vals[name]:.4g}"])
     names = [metric.words_for_it.rpartition(", ")[2] for metric in columns]
     return sg.Table(["", *names, "validation"], rows, CAPTION.format(ends[0].axis))
 
 
-def published(config: Config, found: "dict[str, Forecasts]") -> "list[sg.Section]":
+def published(config: Config, found: dict) -> "list[sg.Section]":
     """Numbers of others and ours, with what they are."""
     rows = list(PUBLISHED.get((config.dataset, config.protocol), ()))
     if not rows or config.history or config.horizon:
@@ -220,18 +223,18 @@ def pictures(
     config: Config, parted: Any, shown: list[str], others: list[str], found: dict
 ) -> "Iterator[sg.Section]":
     """Forecasts at four nodes, errors by time ahead, what the graph adds by node."""
-    data, plots, first = parted.data, sg.reports.plots.forecasts, found[shown[0]]
-    truth, unit = first.true_test[:, -1], data.unit or "value"
+    data, plots = parted.data, sg.reports.plots.forecasts
+    truth, unit = parted.truth(parted.origins.test)[:, -1], data.unit or "value"
     order = np.argsort(np.nanstd(truth, 0))
     nodes = order[(len(order) - 1) * np.arange(1, 5) // 4]
     minutes = data.step_minutes * np.arange(1, parted.protocol.horizon + 1)
     figure = plots.plot_forecasts(
         np.arange(len(truth)) * data.step_minutes / 60,
         truth[:, nodes],
-        {name: found[name].test[0, :, -1][:, nodes] for name in shown},
+        {name: found[name].first[:, -1, nodes] for name in shown},
         [f"node {data.node_names[n]}" for n in nodes],
         ("hours of the test part", unit),
-        first.intervals(config.level / 100)[0][0, -1],
+        found[shown[0]].widths[0, -1],
     )
     heading = f"Forecasts {minutes[-1]:g} minutes ahead, a band of {config.level} %"
     yield sg.Section(heading, None, figure, "forecasts")
@@ -253,14 +256,11 @@ def block_table(parted: Any, groups: Any, found: dict) -> "sg.Table":
     block, rows = max(24, parted.protocol.horizon), []
     for first, *others in groups:
         for other in others:
-            gap = found[first].by_window() - found[other].by_window()
+            gap = found[first].by_window - found[other].by_window
+            gap = gap[np.isfinite(gap)]
             low, high = sg.statistics.block_interval(gap, block)
-            row = [
-                f"{first} - {other}",
-                f"{gap.mean():.4g}",
-                f"{low:.4g} to {high:.4g}",
-            ]
-            rows.append(row)
+            ends = f"{low:.4g} to {high:.4g}"
+            rows.append([f"{first} - {other}", f"{gap.mean():.4g}", ends])
     return sg.Table(["test MAE", "mean", "95 % interval"], rows, BLOCKS.format(block))
 
 
@@ -270,7 +270,7 @@ def interval_table(config: Config, parted: Any, found: dict) -> "sg.Table":
     steps = {k: words for k, words in shown.items() if k} or {1: shown[None]}
     rows = []
     for name, one in found.items():
-        widths, held = (values.mean(0) for values in one.intervals(config.level / 100))
+        widths, held = one.widths.mean(0), one.held.mean(0)
         cells = [f"± {widths[k - 1]:.3g}: {held[k - 1]:.1%}" for k in steps]
         rows.append([name, *cells])
     return sg.Table(["", *steps.values()], rows, INTERVALS.format(config.level))

@@ -102,10 +102,10 @@ def test_what_was_planted_in_the_graph_is_found():
         of_arm = replace(task, graph=signal_task(parted, graph_of=graph).graph)
         run = sg.train_seeds(sg.FORECASTERS["dcrnn"](8, 1), of_arm, config, [0, 1])
         said = [run.predict(of_arm.windows(o), batch_size=None) for o in parted.origins]
-        found = judge(parted, *(of_arm.in_units(one) for one in said[1:]))
+        found = judge(parted, *(of_arm.in_units(one) for one in said[1:]), share=0.9)
         errors.append(found.errors.at().rmse)
         np.testing.assert_allclose(
-            found.val_error(), run.at("mae", run.best), rtol=1e-4
+            found.val.mae, run.at("mae", run.best), rtol=1e-4
         )  # the evaluation of training, and sums in NumPy
     assert (errors[0] < 0.9 * errors[1]).all(), errors
 

@@ -169,26 +169,26 @@ def _edges(
 
 
 def draw_signals(num_nodes: int = 12, num_steps: int = 480) -> SignalData:
-    r"""Values that run along the edges of a random directed graph.
+    r"""Values that run along a directed ring through all nodes, in a random order.
 
     .. math:: x_t = 50 + y_t + 3 \sin(2 \pi t / 24),\quad
-        y_{t+1} = 0.2\, y_t + 0.7\, P y_t + e_t,\quad e_t \sim N(0, 1)
+        y_{t+1} = 0.1\, y_t + 0.8\, P y_t + e_t,\quad e_t \sim N(0, 1)
 
-    where P is the mean over the two nodes that each node hears. What a node does next
-    stands for the most part in its senders. The draw is always the same.
+    where P y is the value of the one node that each node hears. What a node does next
+    stands for the most part there, and neither in its own past nor in what all nodes
+    have in common. The draw is always the same.
 
     >>> data = draw_signals()
     >>> data.signal.shape, data.num_edges, data.season
-    ((480, 12, 1), 24, 24)
+    ((480, 12, 1), 12, 24)
     """
     rng = np.random.default_rng(0)
-    receivers = np.repeat(np.arange(num_nodes), 2)
-    others = [rng.permutation(num_nodes - 1)[:2] for _ in range(num_nodes)]
-    senders = (receivers + 1 + np.concatenate(others)) % num_nodes
-    data = from_signal(np.zeros((1, num_nodes)), senders, receivers)
-    mean, y = data.mean_of_senders(), np.zeros((num_steps, num_nodes))
+    ring = rng.permutation(num_nodes)
+    senders, receivers = ring, np.roll(ring, -1)
+    y = np.zeros((num_steps, num_nodes))
     for t in range(1, num_steps):
-        y[t] = 0.2 * y[t - 1] + 0.7 * (mean @ y[t - 1]) + rng.normal(size=num_nodes)
+        y[t] = 0.1 * y[t - 1] + rng.normal(size=num_nodes)
+        y[t, receivers] += 0.8 * y[t - 1, senders]
     wave = 3 * np.sin(2 * np.pi * np.arange(num_steps) / 24)[:, None]
     return from_signal(
         50 + y + wave,

@@ -103,14 +103,14 @@ def linear_forecast(
     ridge = penalty * np.eye(terms)
     ridge[-1, -1] = 1e-9  # the constant; a node may have no value at all
     weights = np.linalg.solve(products[..., :-1] + ridge, products[..., -1:])[..., 0]
-    outputs = np.zeros((len(origins), horizon, num_nodes))
+    outputs = np.zeros((len(origins), horizon, num_nodes), np.float32)
     for node in range(num_nodes):
         own = weights[:, node if model.per_node else 0]
         for k in range(horizon):
             if k == 0 or profile is not None:
                 x = inputs(origins, node, k + 1)
-            outputs[:, k, node] = x @ own[k]
-    return mean + sd * outputs
+            outputs[:, k, node] = mean + sd * (x @ own[k])
+    return outputs
 
 
 class Baseline(NamedTuple):
@@ -135,13 +135,13 @@ def fit_baselines(parted: PartedSignals, usual: bool = False) -> dict[str, Basel
     >>> truth = parted.truth(parted.origins.test)
     >>> for name, found in fit_baselines(parted).items():
     ...     print(f"{sum_errors(found.test, truth).at().rmse:.2f} {name}")
-    1.62 persistence
-    2.15 mean of the day
-    2.76 a day ago
-    1.44 AR(2)
-    1.45 AR(2) per node
-    1.24 AR(2) + neighbours
-    1.26 AR(2) + neighbours per node
+    2.06 persistence
+    2.10 mean of the day
+    3.04 a day ago
+    1.89 AR(2)
+    1.90 AR(2) per node
+    1.48 AR(2) + neighbours
+    1.51 AR(2) + neighbours per node
     """
     data, history = parted.data, parted.protocol.history
     forecasts = {"persistence": (persistence, 0)}
