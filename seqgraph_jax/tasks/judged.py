@@ -31,6 +31,15 @@ def judge(
 
     ``share`` of the values are what an interval around a forecast is to hold, see
     `interval_widths`.
+
+    >>> from seqgraph_jax.data.signals import draw_signals
+    >>> from seqgraph_jax.tasks.forecasts import persistence
+    >>> from seqgraph_jax.tasks.parts import Protocol, part_signals
+    >>> parted = part_signals(draw_signals(), Protocol(history=6, horizon=3))
+    >>> said = (persistence(parted, part)[None] for part in parted.origins[1:])
+    >>> found = judge(parted, *said, share=0.9)
+    >>> found.errors.mae.round(2).tolist(), found.held.round(2).tolist()
+    ([[1.86, 2.23, 2.51]], [[0.89, 0.89, 0.88]])
     """
     true_val, true_test = (parted.truth(part) for part in parted.origins[1:])
     known = np.isfinite(true_test)

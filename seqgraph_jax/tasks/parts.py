@@ -107,6 +107,12 @@ def part_signals(data: SignalData, protocol: Protocol) -> PartedSignals:
     """Part series and take scale and profile from their training part.
 
     Raises `ValueError` for parts without a window, and without a value at a horizon.
+
+    >>> from seqgraph_jax.data.signals import from_signal
+    >>> data = from_signal(np.arange(16.0).reshape(8, 2), [0], [1])
+    >>> parted = part_signals(data, Protocol(0.5, 0.25, history=1, horizon=1))
+    >>> float(parted.mean[0]), parted.truth(parted.origins.test).tolist()
+    (3.5, [[[14.0, 15.0]]])
     """
     origins = part_windows(data.num_steps, protocol)
     end = origins.train[-1] + protocol.horizon + 1

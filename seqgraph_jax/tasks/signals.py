@@ -129,6 +129,13 @@ def signal_task(
     With ``season`` networks also read the time of the season, as sine and cosine, and
     the profile, of the past and of the steps ahead. Where values of the training part
     are missing, a channel says which. Raises `ValueError` for data without a season.
+
+    >>> from seqgraph_jax.data.signals import draw_signals
+    >>> from seqgraph_jax.tasks.parts import Protocol, part_signals
+    >>> parted = part_signals(draw_signals(), Protocol(history=6, horizon=3))
+    >>> batch = signal_task(parted, season=True).batch(np.array([30, 99]))
+    >>> batch.inputs.signals.shape, batch.inputs.ahead.shape, batch.targets.values.shape
+    ((2, 6, 12, 4), (2, 12, 3), (2, 3, 12))
     """
     data, mean, sd = parted.data, parted.mean, parted.sd
     channels = [(parted.filled - mean) / sd]
