@@ -214,7 +214,9 @@ def published(config: Config, found: dict) -> "list[sg.Section]":
     for name, one in found.items():
         errors = one.errors.at()
         numbers = f"{errors.rmse.mean():.4f} / {errors.mae.mean():.4f}"
-        rows.append((f"{name}, here", numbers, "the epoch chosen in validation"))
+        network = name.partition(",")[0] in sg.FORECASTERS
+        what = "the epoch chosen in validation" if network else "training part alone"
+        rows.append((f"{name}, here", numbers, what))
     table = sg.Table(["forecast", "RMSE / MAE", "what it is"], rows, prose=True)
     return [sg.Section("Published numbers, and ours", table)]
 
@@ -266,9 +268,8 @@ def block_table(parted: Any, groups: Any, found: dict) -> "sg.Table":
 
 def interval_table(config: Config, parted: Any, found: dict) -> "sg.Table":
     """Half-widths from validation, and the share of test values that they hold."""
-    shown = leads(parted.data, parted.protocol.horizon)
+    shown, rows = leads(parted.data, parted.protocol.horizon), []
     steps = {k: words for k, words in shown.items() if k} or {1: shown[None]}
-    rows = []
     for name, one in found.items():
         widths, held = one.widths.mean(0), one.held.mean(0)
         cells = [f"± {widths[k - 1]:.3g}: {held[k - 1]:.1%}" for k in steps]
