@@ -8,7 +8,8 @@ Time: seconds; nothing is trained.
 A CSV file has a row for each arm and seed: columns arm, seed, and one or more of
 numbers, whose names are those of the metrics; an empty cell is no value. Instead, or
 beside it, results.json of this package's runs. Arms are paired by seed: what is paired
-may as well be folds or patients, as long as a name means the same in every arm.
+may as well be folds or patients, as long as a name means the same in every arm, and
+--unit says which, for the sentences.
 """
 
 import sys
@@ -23,6 +24,7 @@ import tyro
 import seqgraph_jax as sg
 from experiments.cli import RunOptions
 from experiments.study import Report, Study, Trained, experiment
+from seqgraph_jax.training.ranges import Positive
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Config:
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()  # CSV, results.json, or folders
     metric: tuple[str, ...] = ()  # what is compared (default: all that there is)
+    unit: str = "seed"  # what column seed names: seed, fold, patient, block
+    equivalent_within: Positive | None = None  # do arms differ by less than this?
     run: RunOptions = field(default_factory=RunOptions)
 
 
@@ -45,30 +49,36 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     names = config.metric or known
     title = f"{' against '.join(arms)}"
     settings = {"files": [str(path) for path in config.files]}
-    return Study(title, partial(report, arms, names), settings=settings, seeds=found)
+    make = partial(report, arms, names, config)
+    return Study(title, make, settings=settings, seeds=found)
 
 
-def report(arms: Mapping[str, Any], names: tuple[str, ...], trained: Trained) -> Report:
+def report(
+    arms: Mapping[str, Any], names: tuple[str, ...], config: Config, trained: Trained
+) -> Report:
+    unit, within = config.unit, config.equivalent_within
     records = [next(iter(arms.values())).record(name) for name in names]
-    comparisons = [sg.compare(arms, name) for name in names]
+    comparisons = [sg.compare(arms, name, unit, within) for name in names]
     tables, plots = sg.reports.tables, sg.reports.plots.classes
     pictures = [
         sg.Section(
-            f"Every seed's {record.words_for_it}, mean and 95 % interval",
+            f"Every {unit}'s {record.words_for_it}, mean and 95 % interval",
             None,
             plots.plot_results(arms, record.name),
             f"results_{k}",
         )
         for k, record in enumerate(records)
     ]
+    summary = tables.summary_table(arms, records, unit=unit)
+    each = tables.seed_table(arms, trained.seeds, records, unit)
     return Report(
         arms,
         [pair.verdict for compared in comparisons for pair in compared.pairs],
         [
-            sg.Section("Results", tables.summary_table(arms, records), printed=True),
+            sg.Section("Results", summary, printed=True),
             *pictures,
             sg.Section("Comparisons", tables.comparison_table(comparisons)),
-            sg.Section("Every seed", tables.seed_table(arms, trained.seeds, records)),
+            sg.Section(f"Every {unit}", each),
         ],
         comparisons,
     )

@@ -22,6 +22,7 @@ import seqgraph_jax as sg
 from experiments import temperature
 from experiments.cli import parse
 from experiments.command import UsageError, command, command_line, set_up
+from seqgraph_jax.training.metrics import counted
 
 MODULE = "experiments.export"
 GRIMM = """
@@ -98,6 +99,8 @@ def _card(
     exact, rounded = _judge(full), _judge(stored)
     arm = record["arms"][config["cell"]]
     trained = {name: m["per_seed"][0] for name, m in arm["metrics"].items()}
+    environment = record["environment"]
+    devices = counted(environment["num_devices"], "device")
     where = "held-out text" if config["holdout"] else "training text"
     kept = ", ".join(f"{step:,}" for step in (*steps, stored.step))
     return f"""# A character model of {Path(config["corpus"]).name}
@@ -122,11 +125,9 @@ SHA-256 of the text \
 {rounded["bits_per_char"]:.4f} bits per character |
 | stored | parameters after {kept} updates, float16, without the optimiser's state |
 
-Trained with JAX {record["environment"]["jax"]} on \
-{record["environment"]["num_devices"]} devices of kind \
-{record["environment"]["device"]} in {record["timing"]["train_s"] / 60:.0f} minutes \
-for all seeds. `metrics.jsonl` and \
-`curves.png` are its training curves. To make it again:
+Trained with JAX {environment["jax"]} on {devices} of kind {environment["device"]}, \
+all seeds at once, {record["timing"]["train_s"] / 60:.1f} minutes without compilation. \
+`metrics.jsonl` and `curves.png` are its training curves. To make it again:
 
 ```
 python -m experiments.train_text --seeds {" ".join(map(str, record["seeds"]))} \

@@ -192,7 +192,9 @@ def report(config: Config, data: Any, arms: Any, trained: Trained) -> Report:
         verdicts = [pair.verdict for pair in comparisons[0].pairs]
     classes = sg.reports.plots.classes
     test = {name: 100 * run.values("test_accuracy") for name, run in runs.items()}
-    strips = classes.plot_strip_panels(test, "accuracy on test nodes (%)", published)
+    strips = classes.plot_strip_panels(
+        test, "accuracy on test nodes (%)", published, (0, 100)
+    )
     matrices = {k: confusion(arms[k], run, data.num_classes) for k, run in runs.items()}
     curves = classes.plot_training(runs, ["loss", "val_accuracy"])
     confused = classes.plot_confusion(matrices, data.class_names)
@@ -257,9 +259,9 @@ def attention(runs: Mapping[str, Any], arms: Mapping[str, Any], data: Any) -> li
         shares = [
             f"{100 * found[key].mean():.1f} %" for key in ("homophily", "attended")
         ]
-        even, more = (
-            sg.statistics.mean_interval(100 * v, 4) for v in (found["evenness"], gain)
-        )
+        interval = sg.statistics.mean_interval
+        even = interval(100 * found["evenness"], 4, (0, 100))
+        more = interval(100 * gain, 4, (-100, 100))
         rows.append([name, even, *shares, more])
         if figure is None:
             seed, edges = run.seeds[0], task.inputs.adjacency

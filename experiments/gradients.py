@@ -39,7 +39,7 @@ SMOKE |= {"radii": (0.5, 2.0), "forget_biases": (0.0, 2.0), "length": 10}
 SMOKE |= {"num_initial": 3}
 #: Networks so small are faster in groups, on a CPU as well.
 SAVING = TrainOptions(seed_width="6", checkpoint_every=30.0)
-FACTOR = Metric("factor_per_step", "factor per step")
+FACTOR = Metric("factor_per_step", "factor per step", bounds=(0, math.inf))
 Cell = Literal["rnn", "lstm", "gru", "peephole", "peephole-diagonal"]
 Several = Annotated[int, AtLeast(2)]
 
@@ -212,9 +212,9 @@ def arms_of(measured: Measures, radii: Sequence[float]) -> dict[str, Any]:
 
 def say(measured: Measures, radii: Sequence[float]) -> list[str]:
     """Sentences that the numbers support."""
-    interval, sweep = sg.statistics.mean_interval, measured.sweep
-    bound = (sweep.norms / sweep.bounds).max()
-    crossings = sg.analysis.random_rnns.border(radii, sweep.factors)
+    interval = partial(sg.statistics.mean_interval, bounds=(0, math.inf))
+    bound = (measured.sweep.norms / measured.sweep.bounds).max()
+    crossings = sg.analysis.random_rnns.border(radii, measured.sweep.factors)
     known = crossings[np.isfinite(crossings)]
     said = [
         "The gradients written out as sums of products of Jacobians equal automatic "
@@ -272,15 +272,18 @@ def delay_sections(
 ) -> list[Any]:
     """How far back each cell remembers."""
     task = sg.tasks.DELAY_TASKS[config.task](config.flow_delay)
-    place = config.delays.index(config.flow_delay)
-    losses = {k: run.by_seed(run.metrics["loss"])[:, place] for k, run in runs.items()}
+    here = slice(config.delays.index(config.flow_delay), None, len(config.delays))
+    losses = {cell: run.metrics["loss"][here] for cell, run in runs.items()}
     shown = config.flow_delay, (task.baseline_loss, task.baseline_accuracy)
-    plot = sg.reports.plots.flows.plot_delays
-    figure = plot(judged, config.delays, losses, *shown)
+    plots, times = sg.reports.plots, sg.reports.censoring.times_to_converge
+    delays = plots.flows.plot_delays(judged, config.delays, losses, *shown)
+    late = {cell: times(run).rows(here) for cell, run in runs.items()}
+    solved = plots.converged.plot_converged(late)
     table = sg.reports.flows.delay_table(runs)
     return [
-        sg.Section(f"How far back: {config.task}", None, figure, "delays"),
+        sg.Section(f"How far back: {config.task}", None, delays, "delays"),
         sg.Section("Delays in numbers", table, printed=True),
+        sg.Section(f"Seeds converged, delay {shown[0]}", None, solved, "converged"),
     ]
 
 

@@ -176,9 +176,13 @@ def counts(separations: Values, layers: Sequence[int]) -> str:
 
 def smoothing_verdicts(name: str, found: Any, compared: Any) -> list[str]:
     """How fast gcn smooths against the bound's rate, and the other arms against gcn."""
-    s, last = sg.statistics.summarize(found.decays["gcn"]), found.bound_shares.shape[1]
+    s, last = (
+        sg.statistics.summarize(found.decays["gcn"], (0, math.inf)),
+        found.bound_shares.shape[1],
+    )
     closest = np.nanmax(found.bound_shares)
-    ends = f" (95 % interval {s.ci95[0]:.3f} to {s.ci95[1]:.3f}, {s.n} seeds)"
+    words = sg.statistics.interval_words(s, "{:.3f}".format)
+    ends = f" (95 % interval {words}, {s.n} seeds)"
     return [
         f"On the {name}, the features of gcn come closer to smooth by a factor of "
         f"{s.mean:.3f} a layer from {found.start} to {last} layers"

@@ -92,7 +92,7 @@ PROTOCOLS = {
     "random": f"{_RANDOM}; ± over seeds",
     "scaffold": "one split by scaffold 80/10/10; ± over seeds",
 }
-_share = partial(Metric, unit="%", scale=100)
+_share = partial(Metric, unit="%", scale=100, bounds=(0, 1))
 OVER_FOLDS = _share("test_accuracy_over_folds", "SD over folds")
 OPTIMISTIC = _share(
     "optimistic_test_accuracy", "best epoch of the test folds (optimistic)"

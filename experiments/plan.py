@@ -26,7 +26,7 @@ import tyro
 import seqgraph_jax as sg
 from experiments.cli import RunOptions
 from experiments.study import Report, Study, Trained, experiment
-from seqgraph_jax.training.metrics import number
+from seqgraph_jax.training.metrics import counted, number
 from seqgraph_jax.training.ranges import Share
 
 
@@ -38,6 +38,7 @@ class Config:
     difference: float = 0.0  # between two arms, in the metric's own unit
     metric: str = ""  # of the pilot (default: the first)
     power: Share = 0.8  # share of experiments that should find it
+    unit: str = "seed"  # what the pilot's pairs are: seeds, patients
     run: RunOptions = field(default_factory=RunOptions)
 
 
@@ -54,14 +55,14 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
         plans[f"{a} and {b}"] = sg.reports.power.plan(exist, config.difference)
     return Study(
         f"Seeds for a difference of {config.difference:g} in {metric}",
-        partial(report, plans, metric, config.power),
+        partial(report, plans, metric, config),
         settings={"pilot": str(config.pilot)},
         seeds=found,
     )
 
 
 def report(
-    plans: Mapping[str, Any], metric: str, power: float, trained: Trained
+    plans: Mapping[str, Any], metric: str, config: Config, trained: Trained
 ) -> Report:
     sizes = next(iter(plans.values())).sizes
     rows = [
@@ -74,14 +75,14 @@ def report(
     ]
     caption = (
         "Experiments in 100 that find the difference, with p < 0.05, and a 95 % range "
-        f"over pilots of {len(trained.seeds)} seeds that could have been in place of "
-        "this one."
+        f"over pilots of {counted(len(trained.seeds), config.unit)} that could have "
+        "been in place of this one."
     )
-    table = sg.Table(["seeds", *plans], rows, caption)
-    figure = sg.reports.plots.power.plot_power(plans, power, "seed")
-    said = [sentence(name, p, metric, power) for name, p in plans.items()]
+    table = sg.Table([f"{config.unit}s", *plans], rows, caption)
+    figure = sg.reports.plots.power.plot_power(plans, config.power, config.unit)
+    said = [sentence(name, p, metric, config) for name, p in plans.items()]
     sections = [
-        sg.Section("Seeds", table, printed=True),
+        sg.Section(f"{config.unit}s".capitalize(), table, printed=True),
         sg.Section("Power", None, figure, "power"),
     ]
     record = {
@@ -91,25 +92,26 @@ def report(
             "shares": p.shares.tolist(),
             "low": p.low.tolist(),
             "high": p.high.tolist(),
-            "needed": p.needed(power)[0],
+            "needed": p.needed(config.power)[0],
         }
         for name, p in plans.items()
     }
     return Report({}, said, sections, extra={"plans": record})
 
 
-def sentence(name: str, plan: Any, metric: str, power: float) -> str:
-    """How many seeds are needed, and how sure that is."""
-    needed, fewest, most = plan.needed(power)
+def sentence(name: str, plan: Any, metric: str, config: Config) -> str:
+    """How many pairs are needed, and how sure that is."""
+    needed, fewest, most = plan.needed(config.power)
     size = f"a difference of {number(abs(plan.difference))} in {metric}"
-    often = f"in {number(10 * power)} of 10 such experiments"
+    often = f"in {number(10 * config.power)} of 10 such experiments"
     if needed is None:
-        return f"{name}: {plan.sizes[-1]} seeds are too few to find {size} {often}."
+        few = f"{plan.sizes[-1]} {config.unit}s are too few"
+        return f"{name}: {few} to find {size} {often}."
     least = f"{fewest}" if fewest is not None else f"{needed}"
     greatest = f"{most}" if most is not None else f"more than {plan.sizes[-1]}"
     return (
-        f"{name}: {needed} seeds find {size} {often}; pilots like this one say {least} "
-        f"to {greatest}."
+        f"{name}: {needed} {config.unit}s find {size} {often}; pilots like this one "
+        f"say {least} to {greatest}."
     )
 
 

@@ -47,13 +47,15 @@ def read(directory: Path) -> Any:
         there = name in [known for known, _, _ in experiments()]
         if not there or not all(isinstance(word, str) for word in argv):
             raise ValueError("it names no experiment of this package")
+        sg.reports.again.claims(record)
     except OSError as error:
         raise UsageError(
             f"{directory} is not a finished run: {path.name}: {error.strerror}"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path} does not say which command made it: {error!s:.80}"
+            f"{path} does not say which command made it, and what its verdicts claim: "
+            f"{error!s:.80}"
         ) from error
     return record
 

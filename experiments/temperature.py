@@ -170,7 +170,7 @@ def judge(by_tau: Measurements, by_step: Measurements) -> tuple[list[str], list[
     verdicts = [
         f"Greedy text repeats: after {last:,} updates this share of the greedy texts, "
         "one for every first character, ends in a loop (%): "
-        f"{statistics.mean_interval(loops)}."
+        f"{statistics.mean_interval(loops, 3, metrics.LOOPS.bounds)}."
     ]
     found = []
     for metric, by, a, b, unit, question in (
@@ -182,7 +182,10 @@ def judge(by_tau: Measurements, by_step: Measurements) -> tuple[list[str], list[
             continue
         arms = {f"{unit} {value:,g}": by[value][metric] for value in (a, b)}
         if len(by[a][metric]) < 2:
-            means = [f"{k}: {statistics.mean_interval(v, 4)}" for k, v in arms.items()]
+            means = [
+                f"{k}: {statistics.mean_interval(v, 4, metric.bounds)}"
+                for k, v in arms.items()
+            ]
             said = f"{', '.join(means)}; one seed cannot say more."
             verdicts.append(f"{question} {metric.name}: {said}")
             continue
@@ -197,13 +200,17 @@ def table(by: Measurements, unit: str) -> Any:
     """A row per tau or number of updates, a column per metric."""
     metrics = list(next(iter(by.values())))
     rows = [
-        [f"{value:,g}", *(sg.statistics.mean_interval(found[m]) for m in metrics)]
+        [
+            f"{value:,g}",
+            *(sg.statistics.mean_interval(found[m], 3, m.bounds) for m in metrics),
+        ]
         for value, found in by.items()
     ]
     caption = (
-        "Means over seeds, with 95 % bootstrap (BCa) intervals of the mean. A greedy "
-        "text ends in a loop if its end is one piece three times or more; a loop that "
-        "is longer than a third of the text is not seen."
+        "Means over seeds, in brackets their 95 % intervals. "
+        f"{sg.statistics.interval_caption()} A greedy text ends in a loop if its end "
+        "is one piece three times or more; a loop that is longer than a third of the "
+        "text is not seen."
     )
     return sg.Table([unit, *(m.axis for m in metrics)], rows, caption)
 

@@ -106,8 +106,8 @@ CAPTION = (
     "validation has chosen the epoch. Linear models minimise the squared error."
 )
 BLOCKS = (
-    "Of the mean over seeds, over blocks of {} windows drawn from the test part: what "
-    "other hours of these days would give, not what other days would."
+    "Of the mean over seeds; the interval is over blocks of {} test windows or more: "
+    "what other hours of these days would give, not what other days would."
 )
 INTERVALS = (
     "Around a forecast ± what holds {} % of the validation errors, and the share of "
@@ -259,10 +259,10 @@ def block_table(parted: Any, groups: Any, found: dict) -> "sg.Table":
     for first, *others in groups:
         for other in others:
             gap = found[first].by_window - found[other].by_window
-            gap = gap[np.isfinite(gap)]
-            low, high = sg.statistics.block_interval(gap, block)
+            blocks = sg.statistics.block_means(gap[np.isfinite(gap)], block)
+            low, high = sg.statistics.summarize(blocks).ci95
             ends = f"{low:.4g} to {high:.4g}"
-            rows.append([f"{first} - {other}", f"{gap.mean():.4g}", ends])
+            rows.append([f"{first} - {other}", f"{blocks.mean():.4g}", ends])
     return sg.Table(["test MAE", "mean", "95 % interval"], rows, BLOCKS.format(block))
 
 

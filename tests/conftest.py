@@ -24,7 +24,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
 _cache = Path(__file__).parents[1] / ".pytest_cache" / f"xla-{_worker}"
 jax.config.update("jax_compilation_cache_dir", str(_cache))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 collect_ignore = ["golden"]  # needs PyTorch
 

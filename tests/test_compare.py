@@ -39,8 +39,10 @@ def test_a_comparison_of_a_table_is_that_of_its_numbers(tmp_path, capsys):
     values = {"a": rng.normal(0, 1, 9), "b": rng.normal(3, 1, 9)}
     rows = [f"{k},{s},{v}" for k, of in values.items() for s, v in enumerate(of)]
     path, out = write(tmp_path, "arm,seed,m\n" + "\n".join(rows)), tmp_path / "run"
-    assert compare.main([str(path), "--out", str(out)]) == 0
-    [pair] = paired.compare(values, sg.Metric("m"))
+    argv = [str(path), "--equivalent-within", "9", "--out", str(out)]
+    assert compare.main(argv) == 0
+    [pair] = paired.compare(values, sg.Metric("m"), equivalent_within=9.0)
+    assert pair.equivalent
     assert f"Verdict: {pair.verdict}" in capsys.readouterr().out
     record = json.loads((out / "results.json").read_text())
     assert record["comparisons"][0]["p_value"] == pair.p_value
@@ -129,7 +131,7 @@ def test_what_differs_is_said_and_another_claim_is_exit_code_1(
     metrics["a"]["per_seed"][0] *= 1 + 1e-8
     metrics["b"] |= {"per_seed": [9.0] * 9, "mean": 9.0, "ci95": [8.0, 10.0]}
     record["environment"]["jax"] = "0.1"
-    record["comparisons"][0]["difference"] *= -1
+    record["comparisons"][0]["claim"] *= -1
     changed = tmp_path / "run"
     changed.mkdir()
     (changed / "results.json").write_text(json.dumps(record))

@@ -84,6 +84,7 @@ def test_smoke_run_writes_what_it_promises():
     assert {path.name for path in out.iterdir()} == {
         *("config.json", "metrics.jsonl", "results.json", "report.html"),
         *("curves.png", "curves.svg", "state"),
+        *("converged.png", "converged.svg"),
     }
     record = json.loads((out / "results.json").read_text())
     assert list(record["arms"]) == ["lstm", "gru"]
@@ -96,8 +97,9 @@ def test_smoke_run_writes_what_it_promises():
 
 
 @pytest.mark.parametrize("task", ["random-combinations", "palindrome"])
-def test_other_tasks_and_every_cell(tmp_path, task):
-    cells = ["rnn", "gru-reset-after", "peephole", "peephole-diagonal", "bilstm"]
+def test_other_tasks_and_the_other_cells(tmp_path, task):
+    # Those that no command of README names.
+    cells = ["gru-reset-after", "peephole-diagonal"]
     if task == "palindrome":
         cells = ["lstm", "bigru"]
     out = tmp_path / "run"

@@ -265,8 +265,9 @@ def test_padding_changes_no_node(layer, edges, key):
 @pytest.mark.parametrize("how", ["sum", "mean", "max"])
 def test_padding_changes_no_readout(how):
     two = jraph.batch_np([random_graph(1), random_graph(2, num_nodes=9)])
-    np.testing.assert_array_equal(
-        sg.readout(padded(two), how)[:2], sg.readout(two, how)
+    # A GPU adds up in any order.
+    np.testing.assert_allclose(
+        sg.readout(padded(two), how)[:2], sg.readout(two, how), rtol=1e-6
     )
 
 

@@ -32,13 +32,15 @@ GRAPHS = sg.make_tasks(DATA, SPLITS[:2], 4)
 KINDS = {
     "lstm": Arm(sg.SequenceClassifier("lstm", 6, 4, 4), TASK, QUICK),
     "gru": Arm(MODEL, TASK, QUICK),
-    "bilstm": Arm(sg.SequenceClassifier("bilstm", 5, 4, 4, num_layers=2), TASK, QUICK),
+    "bilstm": Arm(sg.SequenceClassifier("bilstm", 5, 4, 4), TASK, QUICK),
     "text": Arm(sg.CharLM("lstm", 6, 4, num_layers=2), TEXT, QUICK),
     "gcn": Arm(GCN, NODES, NODE_CONFIG),
     "gat": Arm(GAT, NODES, NODE_CONFIG),
     "a split for each seed": Arm(GCN, NODES.with_splits(NODE_SPLITS), NODE_CONFIG),
     "batches of graphs": Arm(
-        sg.GraphClassifier("gin", 4, 2), GRAPHS, replace(QUICK, batch_size=4)
+        sg.GraphClassifier("gin", 4, 2, num_layers=1),
+        GRAPHS,
+        replace(QUICK, batch_size=4),
     ),
 }
 

@@ -8,7 +8,7 @@ from scipy import stats
 
 from experiments import plan as command
 from seqgraph_jax.reports import power
-from seqgraph_jax.reports.paired import sign_flip_test
+from seqgraph_jax.reports.intervals import sign_flips
 
 from .sentences import assert_one_sentence
 
@@ -30,7 +30,7 @@ def test_an_experiment_is_judged_as_the_package_judges_one():
     # Six pairs find something if and only if all of them have one sign.
     residuals = np.array([-3.0, -1.0, 0.5, 1.5, 2.0])
     drawn = np.random.default_rng(3).choice(residuals, (500, 6)) + 1.0
-    expected = np.mean([sign_flip_test(row)[0] < 0.05 for row in drawn])
+    expected = np.mean([sign_flips(row)[0] < 0.05 for row in drawn])
     rng = np.random.default_rng(3)
     [share] = power.found_shares(residuals, 1.0, (6,), 500, rng)
     assert share == expected

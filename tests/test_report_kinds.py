@@ -30,7 +30,7 @@ KINDS = {
     ),
     "nodes": (GCN, NODES, "val_accuracy", "validation accuracy"),
     "values of graphs": (
-        sg.GraphClassifier("gin", 4, 1),
+        sg.GraphClassifier("gin", 4, 1, num_layers=1),
         VALUES,
         "val_rmse",
         "validation RMSE",

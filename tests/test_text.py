@@ -395,11 +395,11 @@ def test_grimm_has_the_characters_that_the_reference_counts():
 
 
 def test_the_shipped_model_has_the_numbers_that_training_gave():
-    # Its arrays were renamed once: the same ones, in the same places.
+    # Those of the export, array by array; a file rewritten by another Orbax has them.
     arrays = checkpoints.load(SHIPPED / "state" / "lstm", 9000).arrays
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(arrays[name].tobytes())
-    assert digest.hexdigest().startswith("2a64fb6925dfee4b8fcc854237dcd1c996747d6b")
+    assert digest.hexdigest().startswith("bb3bf303b30a8cd1193ee2fb6136bafce6ecc74d")
     layers = {name.split(".")[2] for name in arrays}
     assert layers == {"embedding", "head", "layer_0", "layer_1"}

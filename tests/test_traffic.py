@@ -124,7 +124,7 @@ def test_a_smoke_run_writes_and_prints_everything():
     html = (out / "report.html").read_text()
     for words in (
         "What the graph adds",
-        "over blocks of 24 windows",
+        "over blocks of 24 test windows",
         "validation errors",
     ):
         assert words in html

@@ -10,4 +10,5 @@ from .networks import LAYERS as LAYERS
 from .networks import GraphClassifier as GraphClassifier
 from .networks import NodeClassifier as NodeClassifier
 from .propagation import propagate as propagate
+from .relational import RelationalConvolution as RelationalConvolution
 from .taps import GraphTaps as GraphTaps

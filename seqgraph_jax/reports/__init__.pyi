@@ -1,6 +1,8 @@
 from . import again as again
+from . import censoring as censoring
 from . import flows as flows
 from . import gates as gates
+from . import intervals as intervals
 from . import messages as messages
 from . import paired as paired
 from . import plots as plots
@@ -8,6 +10,7 @@ from . import power as power
 from . import results as results
 from . import statistics as statistics
 from . import tables as tables
+from . import verdicts as verdicts
 from .given import read_results as read_results
 from .pages import Section as Section
 from .pages import page as page

@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from seqgraph_jax.reports.statistics import ALPHA
-
 Record = Mapping[str, Any]
 BIT, ROUNDING, INTERVAL, OTHER, GONE = (
     *("equal to the bit", "equal but for rounding", "within the interval", "different"),
@@ -56,16 +54,14 @@ def _how(old: Record | None, new: Record | None) -> str:
 def claims(record: Record) -> dict[tuple[str, str, str], int]:
     """What each comparison claims of metric, a and b: a lower -1, higher 1, nothing 0.
 
-    >>> pair = {"metric": "loss", "a": "x", "b": "y", "difference": -2.0}
-    >>> claims({"comparisons": [{**pair, "p_holm": 0.01}]})
+    >>> pair = {"metric": "loss", "a": "x", "b": "y"}
+    >>> claims({"comparisons": [{**pair, "claim": -1}]})
     {('loss', 'x', 'y'): -1}
     """
-    found = {}
-    for pair in record["comparisons"]:
-        p = 1.0 if pair["p_holm"] is None else pair["p_holm"]
-        sign = 0 if p >= ALPHA else int(np.sign(pair["difference"]))
-        found[pair["metric"], pair["a"], pair["b"]] = sign
-    return found
+    return {
+        (pair["metric"], pair["a"], pair["b"]): pair["claim"]
+        for pair in record["comparisons"]
+    }
 
 
 def surroundings(before: Record, after: Record) -> dict[str, tuple[Any, Any]]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from seqgraph_jax.reports.statistics import mean_interval, share_interval, summarize
+from seqgraph_jax.reports.intervals import share_interval
+from seqgraph_jax.reports.statistics import mean_interval, summarize
 from seqgraph_jax.reports.tables import Table, summary_table
-from seqgraph_jax.training.metrics import Metric, number
+from seqgraph_jax.training.metrics import FROM_ZERO, Metric, number
 from seqgraph_jax.training.runs import Run
 
 FLOW_CAPTION = (
@@ -30,7 +31,7 @@ DELAY_CAPTION = (
     "Seeds that reach {threshold:.0%} on {size} fixed sequences, {times} times in a "
     "row, within {updates} updates. The longest delay is that which a seed solves "
     "together with all shorter ones, 0 if it does not solve the first. In brackets "
-    "95 % intervals of shares, Wilson's."
+    "95 % intervals of shares, Clopper and Pearson's."
 )
 
 #: The longest delay solved together with all shorter ones, 0 if the first was not.
@@ -41,6 +42,7 @@ LONGEST_DELAY = Metric(
     better="higher",
     digits=3,
     words=("learns shorter delays than", "learns longer delays than"),
+    bounds=FROM_ZERO,
 )
 
 
@@ -56,13 +58,15 @@ def flow_table(flows: Mapping[str, Any], caption: str = "") -> Table:
     """
     found = flows.values()
     steps = next(iter(found)).norms.shape[1]
-    factors = [mean_interval(flow.factor) for flow in found]
+    factors = [mean_interval(flow.factor, bounds=FROM_ZERO) for flow in found]
     late = [100 * flow.shares[:, :5].sum(1) for flow in found]
     columns = {
         "cell": flows,
         "factor per step, mean (95 % interval)": factors,
         f"norm over {steps} steps, geometric mean": [number(f.last, 2) for f in found],
-        "% of dL/dW from the last 5 steps": [mean_interval(share) for share in late],
+        "% of dL/dW from the last 5 steps": [
+            mean_interval(share, bounds=(0, 100)) for share in late
+        ],
         # What step 1 has read reaches the kernel in step 2.
         "% from step 2": [
             number(summarize(100 * flow.shares[:, -1]).mean, 2) for flow in found
@@ -90,7 +94,7 @@ def radius_table(
     late, late_after = clipping.late_before.mean(0), clipping.late_after.mean(0)
     columns = {
         "radius": [f"{radius:g}" for radius in radii],
-        "factor per step": [mean_interval(of) for of in factors],
+        "factor per step": [mean_interval(of, bounds=FROM_ZERO) for of in factors],
         "seeds that explode": [f"{(of > 1).sum()} of {len(of)}" for of in factors],
         "mean slope": [number(slope, 3) for slope in sweep.slopes.mean(0)],
         "gradient norm, median": [f"{norm:.3g}" for norm in before],
@@ -154,7 +158,7 @@ def delay_table(runs: Mapping[str, Run]) -> Table:
     >>> model = sg.SequenceReader("rnn", 4, num_outputs=8, num_symbols=10)
     >>> run = sg.train_seeds(model, tasks * 3, config, [0, 1, 2], parts=delays)
     >>> delay_table({"rnn": run}).rows[-3]
-    ['delay 4', '0 of 3 (0–56 %)']
+    ['delay 4', '0 of 3 (0–71 %)']
     """
     judged = {name: judge_delays(run) for name, run in runs.items()}
     first = next(iter(runs.values()))

@@ -11,7 +11,7 @@ import numpy as np
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.tables import Table
-from seqgraph_jax.training.metrics import number
+from seqgraph_jax.training.metrics import FROM_ZERO, number
 
 SEPARATION = (
     "Separation: norm of the difference of both outputs, over the mean of both norms. "
@@ -133,7 +133,7 @@ def smoothing_table(smoothing: Mapping[str, Any]) -> Table:
         for arm, d in found.distances.items():
             ends = (1, (d.shape[1] - 1) // 2, -1)
             means = [number(_geometric_mean(d[:, k]), 3) for k in ends]
-            factor = statistics.mean_interval(found.decays[arm])
+            factor = statistics.mean_interval(found.decays[arm], bounds=FROM_ZERO)
             rows.append([graph, arm, *means, factor])
     return Table([*header, "factor per layer, 95 % interval"], rows, DISTANCE)
 

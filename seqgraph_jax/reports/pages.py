@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seqgraph_jax.reports.censoring import times_to_converge
 from seqgraph_jax.reports.results import (
     Comparisons,
     compare,
@@ -103,7 +104,7 @@ def report(
     baseline: float | None = None,
     timing: Mapping[str, float] | None = None,
 ) -> list[Comparisons]:
-    """Write curves.png, curves.svg, report.html, results.json and metrics.jsonl.
+    """Write pictures, report.html, results.json and metrics.jsonl.
 
     Runs by name, with the same seeds, compared by updates until convergence, where a
     threshold asked for it, and by what they are judged by; ``baseline`` is a value of
@@ -111,7 +112,7 @@ def report(
     the comparisons. Raises `ValueError` if the seeds differ, `OSError` if a file cannot
     be written.
     """
-    from seqgraph_jax.reports.plots import curves  # matplotlib takes a second to import
+    from seqgraph_jax.reports import plots  # matplotlib takes a second to import
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -123,9 +124,15 @@ def report(
     record = results_record(
         experiment, config, first.seeds, runs, comparisons, timing or {}
     )
+    late = []
+    if first.config.threshold is not None:
+        times = {name: times_to_converge(run) for name, run in runs.items()}
+        drawn = plots.converged.plot_converged(times)
+        late.append(Section("Seeds converged", None, drawn, "converged"))
     sections = [
         Section("Results", summary_table(runs)),
-        Section("Curves", figure=curves.plot_runs(runs, baseline), name="curves"),
+        Section("Curves", figure=plots.curves.plot_runs(runs, baseline), name="curves"),
+        *late,
         Section("Comparisons", comparison_table(comparisons)),
         Section("Every seed", seed_table(runs, first.seeds)),
     ]

@@ -11,6 +11,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from seqgraph_jax.reports import paired, statistics
-from seqgraph_jax.reports.paired import Comparison
+from seqgraph_jax.reports import censoring, paired, statistics
 from seqgraph_jax.reports.statistics import Summary
+from seqgraph_jax.reports.verdicts import Comparison
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
 from seqgraph_jax.training.runs import Run
 
@@ -33,14 +34,14 @@ class Comparisons:
     metric: Metric
     summaries: dict[str, Summary]
     pairs: list[Comparison]
+    unit: str = "seed"
 
     def __str__(self) -> str:
         rows = [("arm", "n", "mean", "SD", "95 % interval")]
+        show = partial(self.metric.show, unit=False)
         for name, s in self.summaries.items():
-            mean, sd, low, high = (
-                self.metric.show(v, unit=False) for v in (s.mean, s.sd, *s.ci95)
-            )
-            rows.append((name, str(s.n), mean, sd, f"{low} to {high}"))
+            words = statistics.interval_words(s, show, self.unit)
+            rows.append((name, str(s.n), show(s.mean), show(s.sd), words))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(
@@ -83,13 +84,21 @@ class Measured:
 Arms = Mapping[str, Run | Measured]
 
 
-def compare(arms: Arms, metric: str | None = None) -> Comparisons:
+def compare(
+    arms: Arms,
+    metric: str | None = None,
+    unit: str = "seed",
+    equivalent_within: float | None = None,
+) -> Comparisons:
     """Compare every pair of arms over their seeds, paired, Holm-corrected.
 
     ``metric`` is any of the arms' ``value_names``; None is the updates until
-    convergence, where a threshold asked for it, else what the runs are judged by. A
-    seed that never converged counts with the number of updates that it was given, as a
-    lower bound. A `Measured` is compared as if it had the same seeds.
+    convergence, where a threshold asked for it, else what the runs are judged by. Of a
+    seed that never converged it is known that it takes longer than it was trained
+    (`seqgraph_jax.reports.censoring`). A `Measured` is compared as if it had the same
+    seeds. ``unit`` names what was sampled and paired, where that is something else,
+    such as ``"patient"``. With ``equivalent_within``, in the unit that is shown
+    (updates, points of an accuracy), it is tested, too, whether arms differ by less.
 
     Raises `ValueError` if the arms have different seeds, lack the metric, or are fewer
     than two.
@@ -114,14 +123,24 @@ def compare(arms: Arms, metric: str | None = None) -> Comparisons:
             known = ", ".join(arm.value_names)
             raise ValueError(f"{name} has no metric {metric!r}: there are {known}")
     record = next(iter(arms.values())).record(metric)
-    missing_as = None
-    if record == UPDATES_TO_CONVERGE:
-        missing_as = max(run.config.updates for run in runs)
     values = {name: arm.values(metric) for name, arm in arms.items()}
+    pairs = []
+    if len(arms) > 1 and record == UPDATES_TO_CONVERGE and len(runs) == len(arms):
+        times = {
+            n: censoring.times_to_converge(arm)
+            for n, arm in zip(arms, runs, strict=True)
+        }
+        pairs = censoring.compare_times(times, equivalent_within)
+        record, values = censoring.shown_times(times)
+    elif len(arms) > 1:
+        pairs = paired.compare(
+            values, record, unit=unit, equivalent_within=equivalent_within
+        )
     return Comparisons(
         record,
-        {name: statistics.summarize(v) for name, v in values.items()},
-        paired.compare(values, record, missing_as) if len(arms) > 1 else [],
+        {n: statistics.summarize(v, record.bounds) for n, v in values.items()},
+        pairs,
+        unit,
     )
 
 
@@ -193,7 +212,8 @@ def _arm(arm: Run | Measured) -> dict[str, Any]:
         record["updates"] = int(arm.updates[-1])
         record["train_s"] = arm.train_s
     record["metrics"] = {
-        name: asdict(statistics.summarize(arm.values(name))) for name in arm.value_names
+        name: asdict(statistics.summarize(arm.values(name), arm.record(name).bounds))
+        for name in arm.value_names
     }
     return record
 

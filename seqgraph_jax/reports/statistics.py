@@ -1,21 +1,27 @@
-"""Means and shares with intervals.
+"""Means with intervals, and how they are said.
 
-Numbers in, numbers out; only NumPy and SciPy. A value that does not
-exist is NaN: it is counted and named, and never left out in silence. All random draws
-come from generators with fixed seeds, so the same numbers give the same report.
+Numbers in, numbers and words out. A value that does not exist is NaN: it is counted and
+named, and never left out in silence.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from seqgraph_jax.reports.intervals import (
+    BAND_BITS,
+    EQUAL,
+    FEWEST,
+    NONE,
+    STUDENT,
+    interval_of_mean,
+    mean_ends,
+    share_interval,
+)
 from seqgraph_jax.training.metrics import number
-
-CONFIDENCE = 0.95
-ALPHA = 1 - CONFIDENCE
-NUM_RESAMPLES = 9_999  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Summary:
 
     ``n`` counts the values that exist and everything after it is of those; ``sd``
     divides by n - 1, ``sd_population`` by n. What needs more values is NaN.
+    ``ci95_method`` is that of `seqgraph_jax.reports.intervals.Interval`.
     """
 
     per_seed: tuple[float, ...]
@@ -32,146 +39,144 @@ class Summary:
     sd: float
     sd_population: float
     ci95: tuple[float, float]
+    ci95_method: str = NONE
 
     @property
     def num_missing(self) -> int:
         """Seeds without a value."""
         return len(self.per_seed) - self.n
 
+    @property
+    def reach(self) -> np.ndarray | None:
+        """How far the interval reaches down and up, ``[2, 1]``; None without one."""
+        ends = np.array([self.ci95]).T
+        return np.abs(ends - self.mean) if np.isfinite(ends).all() else None
 
-def only_finite(values: ArrayLike) -> np.ndarray:
-    """The values as an array; raises `ValueError` if one of them does not exist."""
+
+def block_means(values: ArrayLike, block: int) -> np.ndarray:
+    """Means of values that follow one another in time, over blocks of at least so many.
+
+    Values near in time are alike: their mean has an interval (`summarize`) as a mean of
+    blocks that are long enough to know little of one another. The blocks are as equal
+    in length as can be; fewer values than ``block`` are one.
+
+    >>> block_means([1.0, 3.0, 5.0, 5.0, 8.0], block=2)
+    array([3. , 6. ])
+    """
     values = np.asarray(values, float)
-    missing = int((~np.isfinite(values)).sum())
-    if missing:
-        raise ValueError(
-            f"{missing} of {values.size} values do not exist (NaN or infinite): count "
-            "them and leave them out first"
-        )
-    return values
+    parts = np.array_split(values, max(1, len(values) // block))
+    return np.array([part.mean() for part in parts])
 
 
-def bootstrap_interval(values: ArrayLike) -> tuple[float, float]:
-    """BCa bootstrap 95 % interval of the mean.
-
-    Values that are equal, or would be but for rounding, give the smallest and the
-    largest of them, a single one gives NaN. Raises `ValueError` for a value that does
-    not exist.
-
-    Source: Efron, Better bootstrap confidence intervals, 1987; `scipy.stats.bootstrap`
-    with 9,999 resamples of a generator with seed 0.
-
-    >>> low, high = bootstrap_interval([1.0, 2.0, 3.0, 4.0, 5.0, 9.0])
-    >>> round(low, 1), round(high, 1)
-    (2.3, 6.7)
-    """
-    values = only_finite(values)
-    if len(values) < 2:
-        return math.nan, math.nan
-    if np.ptp(values) <= 1e-13 * np.abs(values).max():
-        return float(values.min()), float(values.max())
-    from scipy import stats  # a second to import
-
-    result = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=NUM_RESAMPLES,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def block_interval(values: ArrayLike, block: int) -> tuple[float, float]:
-    """95 % interval of the mean of values that follow one another in time.
-
-    Percentiles of the means of series put together from blocks of so many values that
-    stand beside one another, the last one beside the first; whole blocks are drawn
-    with replacement. Fewer than two blocks give NaN. Raises `ValueError` for a value
-    that does not exist.
-
-    Source: Politis and Romano, A circular block-resampling procedure for stationary
-    data, 1992.
-
-    >>> low, high = block_interval([0.0, 0.0, 1.0, 1.0] * 8, block=4)
-    >>> low, high  # every block of four has the same mean
-    (0.5, 0.5)
-    """
-    values = only_finite(values)
-    number = len(values) // block
-    if number < 2:
-        return math.nan, math.nan
-    sums = np.convolve(np.append(values, values[: block - 1]), np.ones(block), "valid")
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(0, len(values), (NUM_RESAMPLES, number))
-    means = sums[drawn].mean(1) / block
-    low, high = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2])
-    return float(low), float(high)
-
-
-def mean_interval(values: ArrayLike, digits: int = 3) -> str:
-    """Mean and its 95 % interval as text; the mean alone, of a single value.
-
-    >>> mean_interval([1.0, 2.0, 3.0, 4.0, 5.0, 9.0]), mean_interval([2.0])
-    ('4 (2.33 to 6.67)', '2')
-    """
-    s = summarize(values)
-    if s.n < 2:
-        return number(s.mean, digits)
-    low, high = (number(end, digits) for end in s.ci95)
-    return f"{number(s.mean, digits)} ({low} to {high})"
-
-
-def mean_band(curves: np.ndarray, num_resamples: int = 2_000) -> np.ndarray:
-    """Percentile-bootstrap 95 % band of the mean curve: ``[S, K]`` to ``[2, K]``.
-
-    Seeds are resampled whole. A column's missing values are left out of its mean.
-    """
-    rng = np.random.default_rng(0)
-    counts = rng.multinomial(
-        len(curves), np.full(len(curves), 1 / len(curves)), num_resamples
-    )  # [R, S]
-    exists = np.isfinite(curves)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = (counts @ np.where(exists, curves, 0)) / (counts @ exists)  # [R, K]
-    band = np.full((2, curves.shape[1]), np.nan)
-    some = exists.any(axis=0)
-    band[:, some] = np.nanquantile(means[:, some], [ALPHA / 2, 1 - ALPHA / 2], axis=0)
-    return band
-
-
-def summarize(values: ArrayLike) -> Summary:
+def summarize(values: ArrayLike, bounds: tuple[float, float] | None = None) -> Summary:
     """Summary of one value per seed; NaN and infinite values count as missing.
+
+    No end of the interval lies beyond the ``bounds`` of the values.
 
     >>> summary = summarize([1.0, 2.0, float("nan"), 3.0])
     >>> summary.n, summary.num_missing, summary.mean, summary.sd
     (3, 1, 2.0, 1.0)
     """
-    values = np.asarray(values, float)
+    values = np.asarray(values)
+    values = (
+        values if np.issubdtype(values.dtype, np.floating) else values.astype(float)
+    )
     found = values[np.isfinite(values)]
+    low, high, method = interval_of_mean(found, bounds)
+    values, found = values.astype(float), found.astype(float)
     n = len(found)
+    spread = 0.0 if method == EQUAL else 1.0  # what is left of equal values is rounding
     return Summary(
         per_seed=tuple(values.tolist()),
         n=n,
         mean=float(found.mean()) if n else math.nan,
-        sd=float(found.std(ddof=1)) if n > 1 else math.nan,
-        sd_population=float(found.std()) if n else math.nan,
-        ci95=bootstrap_interval(found),
+        sd=spread * float(found.std(ddof=1)) if n > 1 else math.nan,
+        sd_population=spread * float(found.std()) if n else math.nan,
+        ci95=(low, high),
+        ci95_method=method,
     )
 
 
-def share_interval(count: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of which ``count`` of ``n`` were seen.
+def interval_words(
+    summary: Summary, show: Callable[[float], str] = number, unit: str = "seed"
+) -> str:
+    """The interval of a summary in words; ``unit`` is what was sampled.
 
-    Source: Wilson, Probable inference, the law of succession, and statistical
-    inference, 1927; `scipy.stats.binomtest`.
-
-    >>> low, high = share_interval(8, 8)
-    >>> round(low, 2), round(high, 2)
-    (0.68, 1.0)
+    >>> interval_words(summarize([1.0, 2.0, 3.0, 4.0, 5.0, 9.0]))
+    '1 to 9'
+    >>> interval_words(summarize([1.0, 2.0, 3.0]))
+    "-0.4841 to 4.484 (Student's t)"
+    >>> interval_words(summarize([1.0] * 16))
+    'all 16 equal: at least 79 % of seeds'
     """
-    from scipy import stats  # a second to import
+    if summary.ci95_method == NONE:
+        return "none"
+    if summary.ci95_method == EQUAL:
+        return f"all {summary.n} equal: {at_least(summary.n, unit)}"
+    low, high = (show(end) for end in summary.ci95)
+    named = f" ({STUDENT})" if summary.ci95_method == STUDENT else ""
+    return f"{low} to {high}{named}"
 
-    interval = stats.binomtest(count, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
+
+def at_least(n: int, unit: str) -> str:
+    """The share that surely has what all of n have, by Clopper and Pearson.
+
+    >>> at_least(16, "seed")
+    'at least 79 % of seeds'
+    """
+    return f"at least {int(100 * share_interval(n, n)[0])} % of {unit}s"
+
+
+def interval_caption(unit: str = "seed") -> str:
+    """How intervals of means are had, in two sentences."""
+    return (
+        f"Intervals are those of the mean over {unit}s that have a value: from 6 on "
+        "the means that an exact sign-flip test does not reject, which are means of "
+        "subsets; below, Student's t, if values are normal. Of equal values there is "
+        "none, but a 95 % bound (Clopper and Pearson's) on the share that has them."
+    )
+
+
+def mean_interval(
+    values: ArrayLike, digits: int = 3, bounds: tuple[float, float] | None = None
+) -> str:
+    """Mean and its 95 % interval as text; the mean alone, of a single value.
+
+    >>> mean_interval([1.0, 2.0, 3.0, 4.0, 5.0, 9.0]), mean_interval([2.0])
+    ('4 (1 to 9)', '2')
+    >>> mean_interval([1.0, 2.0, 3.0]), mean_interval([2.0, 2.0])
+    ("2 (Student's t: -0.484 to 4.48)", '2 (all 2 equal)')
+    """
+    s = summarize(values, bounds)
+    mean = number(s.mean, digits)
+    if s.ci95_method == NONE:
+        return mean
+    if s.ci95_method == EQUAL:
+        return f"{mean} (all {s.n} equal)"
+    low, high = (number(end, digits) for end in s.ci95)
+    named = f"{STUDENT}: " if s.ci95_method == STUDENT else ""
+    return f"{mean} ({named}{low} to {high})"
+
+
+def mean_band(
+    curves: np.ndarray, bounds: tuple[float, float] | None = None
+) -> np.ndarray:
+    """95 % band of the mean curve, point by point: ``[S, K]`` to ``[2, K]``.
+
+    Each column has the interval of its mean, as `summarize` has it, with a smaller
+    group of subsets above 12 seeds. A column's missing values are left out of it; where
+    fewer than 6 of 6 or more seeds are left, there is no band.
+
+    >>> mean_band(np.array([[1.0], [2.0], [3.0], [4.0], [5.0], [9.0]])).tolist()
+    [[1.0], [9.0]]
+    """
+    band = np.full((2, curves.shape[1]), np.nan)
+    fewest = FEWEST if len(curves) >= FEWEST else 2
+    exists = np.isfinite(curves)
+    patterns, of_column = np.unique(exists, axis=1, return_inverse=True)
+    for p, pattern in enumerate(patterns.T):
+        if pattern.sum() >= fewest:
+            columns = np.flatnonzero(of_column.ravel() == p)
+            found = curves[np.ix_(pattern, columns)].T
+            band[:, columns] = mean_ends(found, BAND_BITS)
+    return band if bounds is None else np.clip(band, *bounds)

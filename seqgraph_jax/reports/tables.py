@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from seqgraph_jax.reports import statistics
-from seqgraph_jax.reports.results import Arms, Comparisons
+from seqgraph_jax.reports.censoring import shown_times, times_to_converge
+from seqgraph_jax.reports.intervals import STUDENT, SUBSETS
+from seqgraph_jax.reports.results import Arms, Comparisons, Measured
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric, counted, number
 from seqgraph_jax.training.runs import Run
 
@@ -36,22 +39,34 @@ def shown_metrics(arms: Arms) -> list[Metric]:
     return list(found.values())
 
 
-def spread_rows(arms: Arms, metric: Metric) -> list[list[str]]:
+def spread_rows(arms: Arms, metric: Metric, unit: str = "seed") -> list[list[str]]:
     """Mean, SD and interval of a metric, a column per arm."""
-    columns = []
+    columns, show = [], partial(metric.show, unit=False)
     for arm in arms.values():
         if metric.name not in arm.value_names:
             columns.append(["none"] * 3)
             continue
-        s = statistics.summarize(arm.values(metric.name))
-        mean, sd, low, high = (
-            metric.show(v, unit=False) for v in (s.mean, s.sd, *s.ci95)
-        )
-        missing = f" ({counted(s.n, 'seed')})" if s.num_missing else ""
-        columns.append([mean + missing, sd, f"{low} to {high}" if s.n > 1 else "none"])
+        s = statistics.summarize(arm.values(metric.name), metric.bounds)
+        missing = f" ({counted(s.n, unit)})" if s.num_missing else ""
+        words = statistics.interval_words(s, show, unit)
+        columns.append([show(s.mean) + missing, show(s.sd), words])
     label = metric.words_for_it if metric.unit == "%" else metric.axis
     labels = [label, "– its SD", "– its 95 % interval"]
     return [[name, *cells] for name, *cells in zip(labels, *columns, strict=True)]
+
+
+def time_rows(arms: Arms, unit: str) -> list[list[str]]:
+    """`spread_rows` of the updates until convergence, as far as all were watched."""
+    times = {
+        name: times_to_converge(arm)
+        for name, arm in arms.items()
+        if UPDATES_TO_CONVERGE.name in arm.value_names and isinstance(arm, Run)
+    }
+    metric, shown = shown_times(times)
+    columns = {
+        name: Measured({metric: shown[name]} if name in shown else {}) for name in arms
+    }
+    return spread_rows(columns, metric, unit)
 
 
 def summary_table(
@@ -59,11 +74,12 @@ def summary_table(
     metrics: Sequence[Metric] | None = None,
     rows: Mapping[str, Sequence[str]] | None = None,
     caption: str = "",
+    unit: str = "seed",
 ) -> Table:
     """A column per arm: parameters, mean, SD and interval of each metric, time.
 
     ``metrics`` are all that arms have, unless they are given; ``rows``, by label, come
-    before the last two.
+    before the last two. ``unit`` names what was sampled.
     """
     body = [["parameters", *(_parameters(arm.num_params) for arm in arms.values())]]
     for metric in shown_metrics(arms) if metrics is None else metrics:
@@ -75,18 +91,21 @@ def summary_table(
                 for run in arms.values()
             ]
             body.append(["seeds converged", *counts])
-        body += spread_rows(arms, metric)
+            body += time_rows(arms, unit)
+            continue
+        body += spread_rows(arms, metric, unit)
     body += [[label, *cells] for label, cells in (rows or {}).items()]
     runs = [arm if isinstance(arm, Run) else None for arm in arms.values()]
     if any(runs):
         done = [f"{run.last_update.mean():,.6g}" if run else "none" for run in runs]
         seconds = [f"{run.train_s:.1f}" if run else "none" for run in runs]
         body += [["updates done", *done], ["seconds of training", *seconds]]
-    caption += (
-        " SD divides by n - 1; an interval is the bootstrap (BCa) interval of the mean "
-        "over the seeds that have a value. Seconds are those of all seeds together, "
-        "evaluations included, without compilation."
-    )
+    caption += f" SD divides by n - 1. {statistics.interval_caption(unit)}"
+    if any(runs):
+        caption += (
+            " Seconds are those of all seeds together, evaluations included, without "
+            "compilation."
+        )
     return Table(["", *arms], body, caption.lstrip())
 
 
@@ -105,18 +124,32 @@ def comparison_table(comparisons: Sequence[Comparisons]) -> Table:
             mean, low, high = (
                 number(metric.scale * v) for v in (pair.difference, *pair.ci95)
             )
+            ends = f"{low} to {high}"
+            if pair.ci95_method == STUDENT:
+                ends += f" ({STUDENT})"
+            elif pair.ci95_method != SUBSETS:
+                ends = pair.ci95_method
             p_values = (number(pair.p_value, 2), number(pair.p_holm, 2))
             words = metric.words_for_it + unit
-            rows.append([words, pair.a, pair.b, mean, f"{low} to {high}", *p_values])
+            rows.append([words, pair.a, pair.b, mean, ends, *p_values])
     tests = {pair.test for compared in comparisons for pair in compared.pairs}
-    return Table(header, rows, f"Test: {', '.join(sorted(tests))}, two-sided.")
+    caption = (
+        f"Test: {', '.join(sorted(tests))}, two-sided. An interval is of its pair "
+        "alone: the mean differences that the test does not reject; below 6 pairs, "
+        "which no test can tell from chance, Student's, if differences are normal. "
+        "What is claimed goes by Holm's p."
+    )
+    return Table(header, rows, caption)
 
 
 def seed_table(
-    arms: Arms, seeds: Sequence[int], metrics: Sequence[Metric] | None = None
+    arms: Arms,
+    seeds: Sequence[int],
+    metrics: Sequence[Metric] | None = None,
+    unit: str = "seed",
 ) -> Table:
-    """One row per seed: what each arm reached with it."""
-    header, columns = ["seed"], []
+    """One row per seed, or what else was sampled: what each arm reached with it."""
+    header, columns = [unit], []
     for metric in shown_metrics(arms) if metrics is None else metrics:
         for name, arm in arms.items():
             if metric.name in arm.value_names:

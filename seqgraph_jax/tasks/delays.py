@@ -6,14 +6,14 @@ that remembers nothing.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from seqgraph_jax.tasks.classification import Batch, classification_metrics
-from seqgraph_jax.training.metrics import ACCURACY, Metric, Metrics
+from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metrics
 
 
 @jax.tree_util.register_static
@@ -113,7 +113,7 @@ def judge_sums(outputs: jax.Array, targets: jax.Array) -> dict[str, jax.Array]:
 #: `judge_sums`, with what its numbers are.
 adding_metrics = Metrics(
     judge_sums,
-    (ACCURACY, Metric("loss", "mean squared error", better="lower")),
+    (ACCURACY, replace(CROSS_ENTROPY, label="mean squared error", unit="")),
 )
 
 

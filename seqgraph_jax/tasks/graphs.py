@@ -21,7 +21,13 @@ from seqgraph_jax.tasks.batches import (
 )
 from seqgraph_jax.tasks.classification import Batch, judge_classes
 from seqgraph_jax.tasks.nodes import TEST_ACCURACY, VAL_ACCURACY
-from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
+from seqgraph_jax.training.metrics import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    FROM_ZERO,
+    Metric,
+    Metrics,
+)
 
 
 class GraphTargets(NamedTuple):
@@ -32,8 +38,8 @@ class GraphTargets(NamedTuple):
     tested: jax.Array | None = None
 
 
-_RMSE = Metric("rmse", "RMSE", better="lower", digits=3)
-_SQUARED = Metric("loss", "loss", unit="squared standard deviations", better="lower")
+_RMSE = Metric("rmse", "RMSE", better="lower", digits=3, bounds=FROM_ZERO)
+_SQUARED = replace(CROSS_ENTROPY, unit="squared standard deviations")
 
 
 def _records(judged: Sequence[Metric], loss: Metric, plain: Metric) -> Any:

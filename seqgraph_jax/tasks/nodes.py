@@ -18,7 +18,7 @@ from seqgraph_jax.data.splits import Split, check_split
 from seqgraph_jax.graph.adjacency import IndexedGraph, index_graph
 from seqgraph_jax.graph.features import SparseFeatures
 from seqgraph_jax.tasks.classification import Batch, judge_classes
-from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
+from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metrics
 
 
 class NodeTargets(NamedTuple):
@@ -51,13 +51,9 @@ def judge_nodes(logits: jax.Array, targets: NodeTargets) -> dict[str, jax.Array]
     }
 
 
-VAL_ACCURACY = Metric(
-    "val_accuracy", "validation accuracy", unit="%", scale=100, better="higher"
-)
-TEST_ACCURACY = Metric(
-    "test_accuracy", "test accuracy", unit="%", scale=100, better="higher"
-)
-TEST_LOSS = Metric("test_loss", "test loss", unit="nats", better="lower")
+VAL_ACCURACY = replace(ACCURACY, name="val_accuracy", label="validation accuracy")
+TEST_ACCURACY = replace(ACCURACY, name="test_accuracy", label="test accuracy")
+TEST_LOSS = replace(CROSS_ENTROPY, name="test_loss", label="test loss")
 
 #: `judge_nodes`, with what its numbers are.
 node_metrics = Metrics(

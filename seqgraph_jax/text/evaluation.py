@@ -13,16 +13,17 @@ import numpy as np
 from seqgraph_jax.text import measures, writing
 from seqgraph_jax.text.models import TextModel
 from seqgraph_jax.text.sampling import tempered
-from seqgraph_jax.training.metrics import Metric
+from seqgraph_jax.training.metrics import FROM_ZERO, Metric
 
-ENTROPY = Metric("entropy (bits per character)", digits=3)
-HELD_OUT = Metric("held-out text (bits per character)", digits=3)
-TRAINED_ON = Metric("training text (bits per character)", digits=3)
-WORDS = Metric("words found in the corpus (%)", digits=3)
-DISTINCT = Metric("distinct 4-grams (%)", digits=3)
-COPY = Metric("longest copy from the corpus (characters)", digits=3)
-LOOPS = Metric("greedy texts that end in a loop (%)", digits=3)
-PERIOD = Metric("length of that loop (characters)", digits=3)
+_PERCENT = (0.0, 100.0)
+ENTROPY = Metric("entropy (bits per character)", digits=3, bounds=FROM_ZERO)
+HELD_OUT = Metric("held-out text (bits per character)", digits=3, bounds=FROM_ZERO)
+TRAINED_ON = Metric("training text (bits per character)", digits=3, bounds=FROM_ZERO)
+WORDS = Metric("words found in the corpus (%)", digits=3, bounds=_PERCENT)
+DISTINCT = Metric("distinct 4-grams (%)", digits=3, bounds=_PERCENT)
+COPY = Metric("longest copy from the corpus (characters)", digits=3, bounds=FROM_ZERO)
+LOOPS = Metric("greedy texts that end in a loop (%)", digits=3, bounds=_PERCENT)
+PERIOD = Metric("length of that loop (characters)", digits=3, bounds=FROM_ZERO)
 
 Values = dict[Metric, np.ndarray]
 

@@ -10,7 +10,13 @@ import numpy as np
 
 from seqgraph_jax.tasks.classification import Batch, judge_classes
 from seqgraph_jax.text.corpus import TextError, Vocabulary, book_of
-from seqgraph_jax.training.metrics import ACCURACY, CROSS_ENTROPY, Metric, Metrics
+from seqgraph_jax.training.metrics import (
+    ACCURACY,
+    CROSS_ENTROPY,
+    FROM_ZERO,
+    Metric,
+    Metrics,
+)
 
 
 def judge_text(outputs: tuple[Any, jax.Array], targets: jax.Array) -> dict[str, Any]:
@@ -25,7 +31,9 @@ def judge_text(outputs: tuple[Any, jax.Array], targets: jax.Array) -> dict[str, 
     return {**metrics, "bits_per_char": metrics["loss"] / jnp.log(2.0)}
 
 
-BITS_PER_CHAR = Metric("bits_per_char", "bits per character", better="lower")
+BITS_PER_CHAR = Metric(
+    "bits_per_char", "bits per character", better="lower", bounds=FROM_ZERO
+)
 
 #: `judge_text`, with what its numbers are.
 text_metrics = Metrics(judge_text, (ACCURACY, BITS_PER_CHAR, CROSS_ENTROPY))

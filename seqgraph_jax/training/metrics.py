@@ -15,7 +15,8 @@ class Metric:
     significant digits; a percentage, whose unit is ``"%"``, to two decimals. ``better``
     is ``"lower"`` or ``"higher"``; without it the number can be shown and compared, but
     nothing can be chosen by it. ``words`` are a verdict's for a lower and for a higher
-    value. ``in_training`` marks numbers of the batches that are trained on.
+    value. ``in_training`` marks numbers of the batches that are trained on. No value
+    lies beyond its ``bounds``, and so no interval that is shown does.
 
     >>> error = Metric("mae", "mean absolute error", unit="minutes", better="lower")
     >>> error.axis, error.show(2.34567)
@@ -32,6 +33,7 @@ class Metric:
     digits: int = 4
     words: tuple[str, str] | None = None
     in_training: bool = False
+    bounds: tuple[float, float] | None = None
 
     @property
     def words_for_it(self) -> str:
@@ -53,6 +55,13 @@ class Metric:
     def difference_unit(self) -> str:
         """Unit of a difference of what is shown: points, of percentages."""
         return "points" if self.unit == "%" else self.unit
+
+    @property
+    def shown_bounds(self) -> tuple[float, float] | None:
+        """Bounds of what is shown."""
+        if self.bounds is None:
+            return None
+        return self.scale * self.bounds[0], self.scale * self.bounds[1]
 
     @property
     def sign(self) -> int:
@@ -111,15 +120,19 @@ class Metrics:
         return self.function(*args)
 
 
+SHARE, FROM_ZERO = (0.0, 1.0), (0.0, math.inf)  # bounds
 LOSS = Metric("loss", "loss", better="lower")
-CROSS_ENTROPY = Metric("loss", "loss", unit="nats", better="lower")
-ACCURACY = Metric("accuracy", "accuracy", unit="%", scale=100, better="higher")
+CROSS_ENTROPY = Metric("loss", "loss", unit="nats", better="lower", bounds=FROM_ZERO)
+ACCURACY = Metric(
+    "accuracy", "accuracy", unit="%", scale=100, better="higher", bounds=SHARE
+)
 UPDATES_TO_CONVERGE = Metric(
     "updates_to_converge",
     "updates to converge",
     unit="updates",
     better="lower",
     words=("converges earlier than", "converges later than"),
+    bounds=FROM_ZERO,
 )
 
 

@@ -1,4 +1,5 @@
 from . import classes as classes
+from . import converged as converged
 from . import curves as curves
 from . import flows as flows
 from . import forecasts as forecasts

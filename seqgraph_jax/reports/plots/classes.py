@@ -7,10 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqgraph_jax.reports import statistics
-from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, plot_curves
+from seqgraph_jax.reports.plots.curves import (
+    COLOURS,
+    MARKERS,
+    band_title,
+    plot_curves,
+)
 from seqgraph_jax.reports.plots.style import drawn, log_scale, own_style
 from seqgraph_jax.reports.results import Arms
-from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
 
 MOST_NAMES = 24  # classes that are named at a side of a picture
@@ -32,8 +36,7 @@ def plot_training(
         if metric in log:
             log_scale(axes)
     num_seeds = len(next(iter(runs.values())).seeds)
-    title = f"mean of {counted(num_seeds, 'seed')}\nand its 95 % interval"
-    grid[0].legend(frameon=False, title=title)
+    grid[0].legend(frameon=False, title=band_title(num_seeds))
     return figure
 
 
@@ -44,11 +47,13 @@ def plot_strips(
     label: str,
     published: Mapping[str, tuple[str, float, float | None]] | None = None,
     first: int = 0,
+    bounds: tuple[float, float] | None = None,
 ) -> None:
     """Every seed's value ``[S]`` as a point, and beside it the mean and its interval.
 
     ``published`` holds by arm the name of a source, its value, and its deviation; they
-    are a dashed line and a grey band. ``first`` is the number of the first colour.
+    are a dashed line and a grey band. ``first`` is the number of the first colour;
+    no interval goes beyond ``bounds``.
     """
     published = published or {}
     for a, (arm, per_seed) in enumerate(values.items()):
@@ -60,11 +65,10 @@ def plot_strips(
             np.linspace(-0.22, 0.14, len(found))
         )
         axes.scatter(a + spread, found, s=14, color=colour, alpha=0.45, lw=0)
-        s = statistics.summarize(per_seed)
+        s = statistics.summarize(per_seed, bounds)
         if s.n:
-            reach = np.abs(np.array([s.ci95]).T - s.mean) if s.n > 1 else None
             axes.errorbar(
-                a + 0.26, s.mean, reach, fmt=marker, color=colour, capsize=4, lw=2
+                a + 0.26, s.mean, s.reach, fmt=marker, color=colour, capsize=4, lw=2
             )
         if arm in published:
             _, value, deviation = published[arm]
@@ -97,7 +101,7 @@ def plot_results(arms: Arms, metric: str) -> Figure:
     record = next(iter(arms.values())).record(metric)
     figure = Figure(figsize=(1.9 * len(arms) + 1.5, 4.4), layout="constrained")
     values = {name: record.scale * arm.values(metric) for name, arm in arms.items()}
-    plot_strips(figure.subplots(), values, record.axis)
+    plot_strips(figure.subplots(), values, record.axis, bounds=record.shown_bounds)
     return figure
 
 
@@ -106,12 +110,14 @@ def plot_strip_panels(
     values: Mapping[str, np.ndarray],
     label: str,
     published: Mapping[str, tuple[str, float, float | None]],
+    bounds: tuple[float, float] | None = None,
 ) -> Figure:
     """`plot_strips` with a panel for each arm: one scale, around its own values."""
     figure = Figure(figsize=(3.2 * len(values) + 0.6, 4.2), layout="constrained")
     grid = figure.subplots(1, len(values), squeeze=False)[0]
     for k, (axes, (arm, per_seed)) in enumerate(zip(grid, values.items(), strict=True)):
-        plot_strips(axes, {arm: per_seed}, label if k == 0 else "", published, k)
+        words = label if k == 0 else ""
+        plot_strips(axes, {arm: per_seed}, words, published, k, bounds)
     limits = np.array([axes.get_ylim() for axes in grid])  # [arms, 2]
     half = np.diff(limits).max() / 2
     for axes, centre in zip(grid, limits.mean(1), strict=True):

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seqgraph_jax.reports import statistics
+from seqgraph_jax.reports.censoring import shown_times, times_to_converge
 from seqgraph_jax.reports.plots.style import drawn, log_scale, own_style
 from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.runs import Run
@@ -30,24 +31,41 @@ def plot_curves(axes: Axes, runs: Mapping[str, Run], metric: str) -> None:
     for (arm, run), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
         num_diverged = int(run.diverged.sum())
         label = drawn(arm) + f" ({num_diverged} diverged)" * bool(num_diverged)
-        plot_seeds(axes, run.updates, record.scale * run.metrics[metric], colour, label)
+        curves = record.scale * run.metrics[metric]
+        plot_seeds(axes, run.updates, curves, colour, label, record.shown_bounds)
     finish_axes(axes, "updates", record.axis)
 
 
 @own_style
 def plot_seeds(
-    axes: Axes, x: np.ndarray, curves: np.ndarray, colour: str, label: str, **line: Any
+    axes: Axes,
+    x: np.ndarray,
+    curves: np.ndarray,
+    colour: str,
+    label: str,
+    bounds: tuple[float, float] | None = None,
+    **line: Any,
 ) -> None:
-    """Draw curves ``[S, K]`` over x ``[K]``: seeds thin, mean thick, with its band."""
+    """Draw curves ``[S, K]`` over x ``[K]``: seeds thin, mean thick, with its band.
+
+    The band is the interval of the mean at every x, and not beyond ``bounds``; there is
+    none where all seeds are equal.
+    """
     many = curves.size > 5_000  # points that an SVG should not hold one by one
     axes.plot(x, curves.T, color=colour, lw=0.5, alpha=0.45, rasterized=many)
     if len(curves) > 1:
-        low, high = statistics.mean_band(curves)
+        low, high = statistics.mean_band(curves, bounds)
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     exists = np.isfinite(curves)
     mean = np.where(exists, curves, 0).sum(0) / np.maximum(exists.sum(0), 1)
     mean[~exists.any(axis=0)] = np.nan
     axes.plot(x, mean, color=colour, linewidth=2, label=label, **line)
+
+
+def band_title(num_seeds: int) -> str:
+    """What a thick line and its band are, for a legend."""
+    seeds = counted(num_seeds, "seed")
+    return f"mean of {seeds}\nand its 95 % interval,\npoint by point"
 
 
 @own_style
@@ -91,6 +109,7 @@ def mark_level(axes: Axes, value: float, words: str, offset: int) -> None:
         textcoords="offset points",
         ha="right",
         fontsize="small",
+        bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
     )
 
 
@@ -118,30 +137,32 @@ def plot_sweep(
 
 @own_style
 def plot_convergence(axes: Axes, runs: Mapping[str, Run]) -> None:
-    """Draw updates until convergence, a point per seed; a line joins its points."""
+    """Draw updates until convergence, a point per seed; a line joins its points.
+
+    Beside them are mean and interval, of times up to what all seeds were watched for.
+    """
     values = np.array([run.updates_to_converge for run in runs.values()])  # [A, S]
+    metric, shown = shown_times({k: times_to_converge(r) for k, r in runs.items()})
     positions = np.arange(len(runs))
     # Equal values would hide one another: move each seed a little, always alike.
     shifts = np.linspace(-0.12, 0.12, values.shape[1]) if values.shape[1] > 1 else [0.0]
     for seed_values, shift in zip(values.T, shifts, strict=True):
         axes.plot(positions + shift, seed_values, color="#888888", lw=0.5, alpha=0.6)
-    for a in range(len(runs)):
+    for a, times in enumerate(shown.values()):
         colour, marker = COLOURS[a % len(COLOURS)], MARKERS[a % len(MARKERS)]
         axes.scatter(a + np.array(shifts), values[a], s=18, color=colour, marker=marker)
-        s = statistics.summarize(values[a])
-        if s.n:
-            reach = np.abs(np.array([s.ci95]).T - s.mean) if s.n > 1 else None
-            axes.errorbar(
-                a + 0.26, s.mean, reach, fmt=marker, color=colour, capsize=4, lw=2
-            )
-        if s.num_missing:
-            note = f"{s.num_missing} never"
+        s = statistics.summarize(times, metric.bounds)
+        axes.errorbar(
+            a + 0.26, s.mean, s.reach, fmt=marker, color=colour, capsize=4, lw=2
+        )
+        if missing := int(np.isnan(values[a]).sum()):
+            note = f"{missing} not converged"
             axes.annotate(note, (a, 1), xycoords=("data", "axes fraction"), ha="center")
     axes.set_xticks(positions, [drawn(arm) for arm in runs])
     axes.set_xlim(-0.5, len(runs) - 0.3)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("arm")
-    axes.set_ylabel("updates until convergence")
+    axes.set_ylabel(metric.label.replace(", ", "\n"))
     axes.grid(alpha=0.25, axis="y")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -170,8 +191,7 @@ def plot_runs(runs: Mapping[str, Run], baseline: float | None = None) -> Figure:
     if baseline is not None:
         record = first.record(first.judged_by)
         mark_level(judged, record.scale * baseline, "baseline", offset=3)
-    title = f"mean of {counted(len(first.seeds), 'seed')}\nand its 95 % interval"
-    judged.legend(title=title, frameon=False)
+    judged.legend(title=band_title(len(first.seeds)), frameon=False)
     if converges:
         plot_convergence(panels[-1], runs)
     return figure

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 
+from seqgraph_jax.reports.intervals import share_interval
 from seqgraph_jax.reports.plots.curves import (
     COLOURS,
     MARKERS,
@@ -16,8 +17,7 @@ from seqgraph_jax.reports.plots.curves import (
     plot_seeds,
 )
 from seqgraph_jax.reports.plots.style import drawn, own_style
-from seqgraph_jax.reports.statistics import share_interval
-from seqgraph_jax.training.metrics import counted
+from seqgraph_jax.training.metrics import FROM_ZERO, counted
 from seqgraph_jax.training.runs import Run
 
 BACK = "T − k, steps back from the last"
@@ -48,11 +48,10 @@ def plot_flows(rows: Mapping[str, Mapping[str, Sequence[np.ndarray]]]) -> Figure
                     markevery=(a, 5),
                 )
             num_seeds = len(next(iter(arms.values()))[p])
-            axes.set_title(
-                f"{state}: geometric mean of {counted(num_seeds, 'seed')}, 95 % band"
-            )
+            axes.set_title(f"{state}, {counted(num_seeds, 'seed')}")
             finish_axes(axes, BACK, label)
-    grid[0, 0].legend(loc="lower left", frameon=False, fontsize="small", ncols=2)
+    title = "geometric mean and its\n95 % interval, point by point"
+    grid[0, 0].legend(title=title, loc="lower left", frameon=False, ncols=2)
     for p, share in enumerate((1e-20, 1e-10)):  # smaller ones would flatten the others
         norms = np.concatenate(
             [c[p].ravel() for arms in rows.values() for c in arms.values()]
@@ -84,7 +83,16 @@ def plot_radii(
     left.legend(title="radius", frameon=False, loc="upper left", ncols=2)
     left.set_title(f"{counted(len(flow), 'seed')}; dotted: the bound radius^(T − k)")
     finish_axes(left, BACK, "norm of dh(T) / dh(k)")
-    plot_seeds(right, radii, factors, COLOURS[0], "tanh RNN", marker="o", markersize=5)
+    plot_seeds(
+        right,
+        radii,
+        factors,
+        COLOURS[0],
+        "tanh RNN",
+        FROM_ZERO,
+        marker="o",
+        markersize=5,
+    )
     right.plot(radii, radii, color="#444444", ls=":", lw=1.5, label="bound: the radius")
     right.axhline(1, color="#444444", lw=1)
     found = borders[np.isfinite(borders)]
@@ -183,14 +191,15 @@ def plot_delays(
             alpha=0.75,
             lw=0,
         )
-        plot_seeds(right, run.updates, curves[arm], colour, drawn(arm))
+        loss = run.record("loss")
+        plot_seeds(right, run.updates, curves[arm], colour, drawn(arm), loss.bounds)
     for axes in (left, middle):
         axes.set_xticks(range(len(delays)), [str(delay) for delay in delays])
         axes.set_ylim(-4, 104)
     left.legend(frameon=False, fontsize="small")
     finish_axes(left, "delay (steps)", "seeds that solve it (%), 95 % interval")
     finish_axes(middle, "delay (steps)", "accuracy after training (%), every seed")
-    finish_axes(right, "updates", f"loss at delay {shown}, mean and 95 % band")
+    finish_axes(right, "updates", f"loss at delay {shown}, mean and its 95 % interval")
     mark_level(middle, 100 * baselines[1], "remembers nothing", offset=3)
     mark_level(right, baselines[0], "remembers nothing", offset=3)
     right.set_ylim(bottom=0)

@@ -28,7 +28,7 @@ def plot_text(run: Run, evaluation: str, reported: float | None = None) -> Figur
             (metric, evaluation, COLOURS[1]),
         ):
             curves = record.scale * run.metrics[name]
-            plot_seeds(axes, run.updates, curves, colour, label)
+            plot_seeds(axes, run.updates, curves, colour, label, record.shown_bounds)
         finish_axes(axes, "updates", record.axis)
     if reported is not None:
         words = "reported for the reference, in training"

@@ -1,0 +1,136 @@
+"""What is prescribed tomorrow: day pairs of stays, and rates that need no network.
+
+A row is a day t of a stay that has a next one. Of a drug that is not active on day t it
+is asked whether it starts, of one that is active whether it stops; both together say
+what is active tomorrow.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from seqgraph_jax.data.patients import PatientData
+
+#: Days of a stay that rates tell apart, by the first of each group.
+DAY_GROUPS = (0, 1, 2, 5, 10)
+START_PRIOR, STOP_PRIOR = 50.0, 5.0  # days that the mean over drugs counts as
+
+
+class DayPairs(NamedTuple):
+    """R days that have a next one, and V drugs.
+
+    ``patient [R]`` and ``day [R]``, of the stay; ``active [R, V]`` says what is active
+    on the day, ``earlier [R, V]`` what was on any day of the stay so far, ``then [R,
+    V]`` what is active on the next day.
+    """
+
+    patient: np.ndarray
+    day: np.ndarray
+    active: np.ndarray
+    earlier: np.ndarray
+    then: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> "DayPairs":
+        """The chosen days alone."""
+        return DayPairs(*(leaf[chosen] for leaf in self))
+
+
+def day_pairs(data: PatientData) -> DayPairs:
+    """All day pairs of the stays that have an order of any drug."""
+    rows = data.pairs()
+    stay = np.repeat(np.arange(data.num_stays), data.num_days)
+    active = data.active().toarray()
+    earlier = np.zeros_like(active)
+    for first, end in zip(data.days[:-1], data.days[1:], strict=True):
+        np.logical_or.accumulate(active[first:end], axis=0, out=earlier[first:end])
+    return DayPairs(
+        patient=data.patient[stay[rows]],
+        day=rows - data.days[stay[rows]],
+        active=active[rows],
+        earlier=earlier[rows],
+        then=active[rows + 1],
+    )
+
+
+class Rates(NamedTuple):
+    """How often each drug starts and stops, and what the day and the past do to it.
+
+    ``start [V]`` and ``stop [V]`` are shares of the days on which it could; a factor
+    multiplies the odds: ``day [G]`` by the group of the day, ``again`` of starts for
+    drugs that were active before.
+    """
+
+    start: np.ndarray
+    stop: np.ndarray
+    start_day: np.ndarray
+    stop_day: np.ndarray
+    again: np.ndarray  # [2]: not active before in the stay, active before
+
+
+def rates(pairs: DayPairs) -> Rates:
+    r"""Rates of each drug, shrunk to the mean over drugs, from training days.
+
+    .. math:: p_j = (n_j + s\, p) / (N_j + s)
+
+    where drug j started (stopped) on n_j of the N_j days on which it was not active
+    (was), p is the same share over all drugs, and s is 50 for starts and 5 for stops. A
+    drug without a day has p. Factors of days are odds of all drugs' starts (stops) in a
+    group of days, divided by the odds over all days; those of the past are starts that
+    there were, divided by those that rates and days alone expect.
+    """
+    out, starts = ~pairs.active, pairs.then & ~pairs.active
+    stops = pairs.active & ~pairs.then
+    groups = _group(pairs.day)
+    every = range(len(DAY_GROUPS))
+    found = Rates(
+        start=_shrunk(starts.sum(0), out.sum(0), START_PRIOR),
+        stop=_shrunk(stops.sum(0), pairs.active.sum(0), STOP_PRIOR),
+        start_day=_factors([(starts[groups == g], out[groups == g]) for g in every]),
+        stop_day=_factors(
+            [(stops[groups == g], pairs.active[groups == g]) for g in every]
+        ),
+        again=np.ones(2),
+    )
+    expected = chances(found, pairs)
+    again = [
+        (starts & past).sum() / max(1e-9, expected[out & past].sum())
+        for past in (~pairs.earlier, pairs.earlier)
+    ]
+    return found._replace(again=np.array(again))
+
+
+def chances(
+    of: Rates, pairs: DayPairs, by_day: bool = True, by_past: bool = True
+) -> np.ndarray:
+    """Chance that each drug is active on the next day, ``[R, V]``, by rates alone."""
+    start, stop = (_odds(p)[None] for p in (of.start, of.stop))
+    if by_day:
+        groups = _group(pairs.day)
+        start = start * of.start_day[groups][:, None]
+        stop = stop * of.stop_day[groups][:, None]
+    if by_past:
+        start = start * np.where(pairs.earlier, of.again[1], of.again[0])
+    return np.where(pairs.active, 1 / (1 + stop), start / (1 + start))
+
+
+def _group(day: np.ndarray) -> np.ndarray:
+    return np.searchsorted(DAY_GROUPS, day, side="right") - 1
+
+
+def _shrunk(count: np.ndarray, days: np.ndarray, prior: float) -> np.ndarray:
+    mean = count.sum() / max(1, days.sum())
+    return (count + prior * mean) / (days + prior)
+
+
+def _odds(p: np.ndarray | float) -> np.ndarray:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return p / (1 - p)
+
+
+def _factors(of: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Odds in each group divided by those over all; 1 where a group has no day."""
+    counts = np.array([events.sum() for events, _ in of])
+    days = np.array([possible.sum() for _, possible in of])
+    all_days = counts.sum() / max(1, days.sum())
+    shares = np.where(days > 0, counts / np.maximum(1, days), all_days)
+    return _odds(shares) / _odds(all_days)
