@@ -61,7 +61,7 @@ def block_means(values: ArrayLike, block: int) -> np.ndarray:
     in length as can be; fewer values than ``block`` are one.
 
     >>> block_means([1.0, 3.0, 5.0, 5.0, 8.0], block=2)
-    array([3. , 6. ])
+    array([3. , 6.5])
     """
     values = np.asarray(values, float)
     parts = np.array_split(values, max(1, len(values) // block))
