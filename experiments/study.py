@@ -15,9 +15,8 @@ import seqgraph_jax as sg
 from experiments import cli
 from experiments import command as commands
 from experiments.cli import RunOptions, TrainOptions
-from experiments.command import UsageError
+from experiments.command import UsageError, print_line, print_table
 from experiments.directory import Directory, open_directory
-from experiments.streams import print_line, print_table
 from seqgraph_jax.training.config import TrainConfig
 
 

@@ -24,6 +24,8 @@ from .graph.networks import NodeClassifier as NodeClassifier
 from .graph.propagation import propagate as propagate
 from .graph.taps import GraphTaps as GraphTaps
 from .joined.cells import GRAPH_CELLS as GRAPH_CELLS
+from .joined.forecaster import FORECASTERS as FORECASTERS
+from .joined.forecaster import Forecaster as Forecaster
 from .joined.graphs import graphs_in_time as graphs_in_time
 from .joined.layers import GraphRecurrent as GraphRecurrent
 from .joined.mixing import SignalLayer as SignalLayer
@@ -51,6 +53,9 @@ from .tasks.graphs import GraphTask as GraphTask
 from .tasks.graphs import make_tasks as make_tasks
 from .tasks.nodes import NodeTask as NodeTask
 from .tasks.nodes import node_inputs as node_inputs
+from .tasks.parts import part_signals as part_signals
+from .tasks.signals import SignalTask as SignalTask
+from .tasks.signals import signal_task as signal_task
 from .text import sampling as sampling
 from .text.models import load_text_model as load_text_model
 from .text.networks import CharLM as CharLM

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from seqgraph_jax.data import archives, datasets, planetoid
+from seqgraph_jax.data import archives, datasets, origins, planetoid
 from seqgraph_jax.data import molecules as molecule_data
 from seqgraph_jax.data.checks import DataError
 from seqgraph_jax.data.records import from_arrays
@@ -450,10 +450,10 @@ def test_npz_with_other_arrays(tmp_path, arrays, message):
 def source_of(files, arrays, urls=("http://127.0.0.1:9/",)):
     """A source with files of these contents."""
     raw = [
-        datasets.Origin(n, hashlib.sha256(c).hexdigest(), tuple(u + n for u in urls))
+        origins.Origin(n, hashlib.sha256(c).hexdigest(), tuple(u + n for u in urls))
         for n, c in files.items()
     ]
-    return datasets.Source(datasets.Origin("small.npz", ""), tuple(raw), arrays)
+    return origins.Source(origins.Origin("small.npz", ""), tuple(raw), arrays)
 
 
 def small_source(tmp_path, **options):

@@ -190,16 +190,16 @@ def test_bad_input_ends_with_one_sentence(tmp_path, capsys, argv, message):
 
 
 def test_without_data_and_network_it_says_what_to_do(tmp_path, capsys, monkeypatch):
-    from seqgraph_jax.data import datasets
+    from seqgraph_jax.data import datasets, origins
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("SEQGRAPH_DATA", raising=False)
     source = datasets.SOURCES["cora"]
     raw = tuple(
-        datasets.Origin(o.filename, o.sha256, ("http://localhost:9/x",))
+        origins.Origin(o.filename, o.sha256, ("http://localhost:9/x",))
         for o in source.raw
     )
-    gone = datasets.Source(source.npz, raw, source.arrays)
+    gone = origins.Source(source.npz, raw, source.arrays)
     monkeypatch.setitem(datasets.SOURCES, "cora", gone)
     assert run("--dataset", "cora", "--out", tmp_path / "run") == 2
     printed = capsys.readouterr().err

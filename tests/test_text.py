@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import seqgraph_jax as sg
 from seqgraph_jax import text
-from seqgraph_jax.data import datasets
+from seqgraph_jax.data import datasets, origins
 from seqgraph_jax.text import measures as text_measures
 from seqgraph_jax.text.corpus import TextError, Vocabulary
 from seqgraph_jax.text.networks import CharLM
@@ -339,7 +339,7 @@ def test_data_is_checked_and_errors_say_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(
         datasets,
         "ORIGINS",
-        {"grimm": datasets.Origin("book.txt", "0" * 64, ("http://localhost:9/b",))},
+        {"grimm": origins.Origin("book.txt", "0" * 64, ("http://localhost:9/b",))},
     )
     with pytest.raises(datasets.DataError, match="cannot be downloaded from http"):
         datasets.find("grimm")
@@ -369,7 +369,7 @@ def test_data_is_downloaded_once(tmp_path, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
-        origin = datasets.Origin(
+        origin = origins.Origin(
             "book.txt",
             hashlib.sha256(b"the known edition").hexdigest(),
             (f"{address}/new.txt", f"{address}/old.txt"),

@@ -7,6 +7,10 @@ from .records import GraphData as GraphData
 from .records import NodeData as NodeData
 from .records import from_arrays as from_arrays
 from .records import from_networkx as from_networkx
+from .signal_sets import load_signals as load_signals
+from .signals import SignalData as SignalData
+from .signals import draw_signals as draw_signals
+from .signals import from_signal as from_signal
 from .splits import Split as Split
 from .splits import check_split as check_split
 from .splits import fold_splits as fold_splits

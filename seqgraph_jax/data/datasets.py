@@ -1,57 +1,25 @@
-"""Real data: found on this machine or downloaded, and always checked.
+"""Graphs and texts by name, or by the path of yours.
 
-`find` and `load` look in ``$SEQGRAPH_DATA/NAME/``, then in the user's cache, then
-download from the public origin; a file counts only if its SHA-256 is the known one.
+`find` and `load` take what `data.origins` finds or downloads, and checks.
 """
 
-import contextlib
-import hashlib
-import os
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from seqgraph_jax.data import molecules, planetoid, tu
 from seqgraph_jax.data.archives import unpack
-from seqgraph_jax.data.arrays import read_npz, write_npz
+from seqgraph_jax.data.arrays import read_npz
 from seqgraph_jax.data.checks import DataError
 from seqgraph_jax.data.files import from_csv
+from seqgraph_jax.data.origins import Origin, find_files, load_source, source
+from seqgraph_jax.data.origins import cache_directory as cache_directory  # also here
 from seqgraph_jax.data.records import GraphData, NodeData, both_ways, from_networkx
 from seqgraph_jax.data.records import from_arrays as from_arrays  # also found here
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A file, its SHA-256, and where it can be downloaded, the first choice first."""
-
-    filename: str
-    sha256: str
-    urls: tuple[str, ...] = ()
-
-
-Convert = Callable[[list[Path]], dict[str, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set of graphs: the ``.npz`` kept of it, and the files it is made from."""
-
-    npz: Origin  # its SHA-256 is that in $SEQGRAPH_DATA
-    raw: tuple[Origin, ...]
-    arrays: Convert
-
-
-def _source(npz: str, sha256: str, files: Mapping[str, str], arrays: Convert) -> Source:
-    raw = (
-        Origin(url.rpartition("/")[2], known, (url,)) for url, known in files.items()
-    )
-    return Source(Origin(npz, sha256), tuple(raw), arrays)
-
 
 _UVADLC = (
     "https://raw.githubusercontent.com/uvadlc/uvadlc_practicals_2020/"
@@ -72,46 +40,34 @@ ORIGINS = {
 }
 
 SOURCES = {
-    "cora": _source(
+    "cora": source(
         "cora.npz",
         "b946ce134799f34d70ff8958867ef2809dba5bcaffa04640fbd45738214c3394",
         planetoid.CORA_FILES,
         planetoid.raw_arrays,
     ),
-    "citeseer": _source(
+    "citeseer": source(
         "citeseer.npz", "", planetoid.CITESEER_FILES, planetoid.raw_arrays
     ),
-    "lastfm_asia": _source(
+    "lastfm_asia": source(
         "lastfm_asia.npz",
         "28b4cad32a2829effad3fd2152ba233b0265b871fa163c7677c6f118747d33ec",
         planetoid.LASTFM_FILES,
         planetoid.lastfm_arrays,
     ),
-    "mutag": _source(
+    "mutag": source(
         "mutag.npz",
         "bcaca9fa928043bc5d32723cc745b30180a689fa2301b025ef1497962a55583d",
         molecules.MUTAG_FILES,
         molecules.mutag_arrays,
     ),
-    "esol": _source(
+    "esol": source(
         "esol_graphs.npz",
         "664843eccae2b6e51165f0cc8254f5f49364670ae7e92bc82ba37f762833a4e5",
         molecules.ESOL_FILES,
         molecules.esol_arrays,
     ),
 }
-
-
-def cache_directory() -> Path:
-    """Where downloads are kept: ``$XDG_CACHE_HOME`` or ``~/.cache``, and below.
-
-    A user without a home directory has them among the temporary files.
-    """
-    try:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    except RuntimeError:
-        cache = Path(tempfile.gettempdir())
-    return cache / "seqgraph_jax" / "data"
 
 
 def find(name: str) -> Path:
@@ -122,7 +78,7 @@ def find(name: str) -> Path:
     """
     if name not in ORIGINS:
         raise DataError(f"data set {name!r} is unknown: choose {', '.join(ORIGINS)}")
-    return _files(name, [ORIGINS[name]])[0]
+    return find_files(name, [ORIGINS[name]])[0]
 
 
 def load(name: str | Path, *, undirected: bool = False) -> NodeData | GraphData:
@@ -157,7 +113,7 @@ def _load(name: str | Path) -> NodeData | GraphData:
         graph = networkx.karate_club_graph()
         return from_networkx(graph, label="club", name="karate")
     if isinstance(name, str) and name in SOURCES:
-        return _load_named(name, SOURCES[name])
+        return load_source(name, SOURCES[name], _record)
     path = Path(name)
     if path.is_dir():
         return _load_folder(path)
@@ -193,19 +149,6 @@ def load_graphs(name: str | Path) -> GraphData:
     if data.class_names and data.num_classes < 2:
         raise DataError(f"{name} has fewer than two classes of graphs")
     return data
-
-
-def _load_named(name: str, source: Source) -> NodeData | GraphData:
-    if path := _located(name, source.npz, os.environ.get("SEQGRAPH_DATA")):
-        return _record(read_npz(path), name, path)
-    cached = cache_directory() / name / source.npz.filename
-    if cached.is_file():
-        with contextlib.suppress(DataError):  # damaged: it is converted again
-            return _record(read_npz(cached), name, cached)
-    arrays = source.arrays(_files(name, source.raw))
-    with contextlib.suppress(OSError):  # a cache that cannot be written
-        write_npz(cached, arrays)
-    return _record(arrays, name, cached)
 
 
 def _record(
@@ -252,44 +195,3 @@ def _load_folder(
         f"{shown} has no data set: it needs edges.csv, NAME_A.txt (TU format) or "
         "ind.NAME.x (Planetoid)"
     )
-
-
-def _located(name: str, origin: Origin, *folders: str | Path | None) -> Path | None:
-    """The file in the first of the folders that has it, its SHA-256 checked."""
-    for folder in folders:
-        path = Path(folder or "") / name / origin.filename
-        if folder and origin.sha256 and path.is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != origin.sha256:
-                raise DataError(
-                    f"{path} is not the known file (its SHA-256 differs): remove it, "
-                    "and it is downloaded again"
-                )
-            return path
-    return None
-
-
-def _files(name: str, origins: Sequence[Origin]) -> list[Path]:
-    """The files of a data set, found or downloaded into the cache."""
-    import pooch
-
-    pooch.get_logger().setLevel("ERROR")
-    places = (os.environ.get("SEQGRAPH_DATA"), cache_directory())
-    found = {origin.filename: _located(name, origin, *places) for origin in origins}
-    folder = cache_directory() / name
-    for origin in origins:
-        if found[origin.filename]:
-            continue
-        for url in origin.urls:
-            # another content, or no network (requests)
-            with contextlib.suppress(ValueError, OSError):
-                pooch.retrieve(url, f"sha256:{origin.sha256}", origin.filename, folder)
-                found[origin.filename] = folder / origin.filename
-                break
-        else:
-            missing = [file for file, path in found.items() if path is None]
-            raise DataError(
-                f"{name} is not on this machine and cannot be downloaded from "
-                f"{' or '.join(origin.urls)}: put {', '.join(missing)} into "
-                f"{folder}, or set SEQGRAPH_DATA to the folder that holds {name}/"
-            )
-    return [path for path in found.values() if path]

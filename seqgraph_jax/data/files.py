@@ -47,7 +47,7 @@ def from_csv(
         line_of[pair] = line
     if "weight" in header:
         arrays["weights"] = [
-            _number(path, line, row, "weight", lowest=0.0) for line, row in rows
+            number_of(path, line, row, "weight", lowest=0.0) for line, row in rows
         ]
     return from_arrays(
         [sender for sender, _ in line_of],
@@ -80,7 +80,7 @@ def _read_nodes(path: Path) -> tuple[dict[str, int], dict[str, Any]]:
     columns = [column for column in header if column not in ("id", "label", "split")]
     if columns:
         arrays["features"] = [
-            [_number(path, line, row, column) for column in columns]
+            [number_of(path, line, row, column) for column in columns]
             for line, row in rows
         ]
     return index, arrays
@@ -124,9 +124,10 @@ def read_rows(
     ]
 
 
-def _number(
+def number_of(
     path: Path, line: int, row: dict[str, str], column: str, lowest: float = -LARGEST
 ) -> float:
+    """The finite number in a cell, not below ``lowest``, else `DataError`."""
     try:
         value = float(row[column])
     except ValueError:

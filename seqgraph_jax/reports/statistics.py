@@ -53,6 +53,21 @@ class Summary:
         return np.abs(ends - self.mean) if np.isfinite(ends).all() else None
 
 
+def block_means(values: ArrayLike, block: int) -> np.ndarray:
+    """Means of values that follow one another in time, over blocks of at least so many.
+
+    Values near in time are alike: their mean has an interval (`summarize`) as a mean of
+    blocks that are long enough to know little of one another. The blocks are as equal
+    in length as can be; fewer values than ``block`` are one.
+
+    >>> block_means([1.0, 3.0, 5.0, 5.0, 8.0], block=2)
+    array([3. , 6.5])
+    """
+    values = np.asarray(values, float)
+    parts = np.array_split(values, max(1, len(values) // block))
+    return np.array([part.mean() for part in parts])
+
+
 def summarize(values: ArrayLike, bounds: tuple[float, float] | None = None) -> Summary:
     """Summary of one value per seed; NaN and infinite values count as missing.
 

@@ -1,4 +1,7 @@
 from . import baselines as baselines
+from . import errors as errors
+from . import forecasts as forecasts
+from . import judged as judged
 from . import nodes as nodes
 from .binary import baum_sweet as baum_sweet
 from .classification import Batch as Batch
@@ -14,6 +17,12 @@ from .graphs import filled as filled
 from .graphs import make_tasks as make_tasks
 from .nodes import NodeTask as NodeTask
 from .nodes import node_inputs as node_inputs
+from .parts import PROTOCOLS as PROTOCOLS
+from .parts import Protocol as Protocol
+from .parts import part_signals as part_signals
+from .parts import part_windows as part_windows
+from .signals import SignalTask as SignalTask
+from .signals import signal_task as signal_task
 from .toy import TASKS as TASKS
 from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome

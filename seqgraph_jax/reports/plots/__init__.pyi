@@ -2,6 +2,7 @@ from . import classes as classes
 from . import converged as converged
 from . import curves as curves
 from . import flows as flows
+from . import forecasts as forecasts
 from . import gates as gates
 from . import graphs as graphs
 from . import messages as messages
