@@ -1,15 +1,18 @@
 """Train many seeds of one network: in one call, watched, saved on the way."""
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import optax
 
+from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.checkpoints import locked
 from seqgraph_jax.training.config import TrainConfig
-from seqgraph_jax.training.iterate import Arm, advance_seeds, prepare
+from seqgraph_jax.training.iterate import advance_seeds, prepare
 from seqgraph_jax.training.lanes import Width
 from seqgraph_jax.training.progress import show_progress
 from seqgraph_jax.training.runs import Parts, Run
@@ -61,19 +64,53 @@ def train_seeds(
     """
     arm = Arm(model, task, config, tx)
     name = type(model).__name__
+    with show_progress({name: config.updates}, progress) as show:
+        return train_arm(
+            arm,
+            seeds,
+            width,
+            parts=parts,
+            directory=None if directory is None else Path(directory),
+            checkpoint_every=checkpoint_every,
+            keep_steps=keep_steps,
+            show=partial(show, name),
+        )
+
+
+def train_arm(
+    arm: Arm,
+    seeds: Sequence[int],
+    width: Width = "auto",
+    *,
+    parts: Parts | None = None,
+    directory: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    checkpoint_every: float = 60.0,
+    keep_steps: Collection[int] = (),
+    show: Callable[[Run], None] = lambda run: None,
+) -> Run:
+    """`train_seeds` of an arm; ``show`` sees the run after every evaluation.
+
+    ``settings``, JSON values, are kept in ``directory``, without them those of the
+    arguments. With numbers in the arm the run has a row for each point of each seed,
+    point after point.
+    """
     with contextlib.ExitStack() as stack:
         if directory is None:
             runs = advance_seeds(prepare(arm, seeds, width, parts=parts))
         else:
-            directory = Path(directory)
             stack.enter_context(locked(directory))
             prepared, settings = prepare_saved(
-                arm, seeds, width, directory=directory, parts=parts
+                arm,
+                seeds,
+                width,
+                directory=directory,
+                settings=settings,
+                parts=parts,
             )
             runs = iterate_saved(
                 prepared, directory, settings, checkpoint_every, keep_steps
             )
-        show = stack.enter_context(show_progress({name: config.updates}, progress))
         for run in runs:
-            show(name, run)
+            show(run)
     return run.on_host()
