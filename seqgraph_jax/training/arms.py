@@ -143,8 +143,8 @@ def programs_of(arms: Sequence[Arm]) -> list[Program]:
     programs = []
     for _, points, members in found:
         differ = [n for n in points[0] if len({point[n] for point in points}) > 1]
-        numbers = {name: tuple(point[name] for point in points) for name in differ}
-        arm = arms[members[0][0]]._replace(numbers=numbers)
+        columns = {name: tuple(point[name] for point in points) for name in differ}
+        arm = arms[members[0][0]]._replace(numbers=columns)
         programs.append(Program(arm, tuple(map(tuple, members))))
     return programs
 

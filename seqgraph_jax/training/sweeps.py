@@ -35,6 +35,17 @@ class Sweep:
     runs: tuple[Run, ...]
     num_programs: int
 
+    @property
+    def idle(self) -> tuple[str, ...]:
+        """Names of settings that change nothing in any arm."""
+        return idle_settings(self.points, self.arms)
+
+    @property
+    def distinct(self) -> tuple[int, ...]:
+        """The points that differ in what was trained, each by its first number."""
+        members = [m for program in programs_of(self.arms) for m in program.members]
+        return tuple(sorted(same[0] for same in members))
+
     def __repr__(self) -> str:
         run = self.runs[0]
         return (
@@ -58,6 +69,22 @@ def points_of(grid: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
         dict(zip(grid, values, strict=True))
         for values in itertools.product(*grid.values())
     )
+
+
+def idle_settings(points: Sequence[Point], arms: Sequence[Arm]) -> tuple[str, ...]:
+    """Names of settings whose values give equal arms, whatever the others are."""
+    members = [m for program in programs_of(arms) for m in program.members]
+    equal = {k: group for group, same in enumerate(members) for k in same}
+
+    def changes(name: str) -> bool:
+        found: dict[tuple[Any, ...], int] = {}
+        for k, point in enumerate(points):
+            others = tuple(value for n, value in point.items() if n != name)
+            if found.setdefault(others, equal[k]) != equal[k]:
+                return True
+        return False
+
+    return tuple(name for name in points[0] if not changes(name))
 
 
 def sweep(

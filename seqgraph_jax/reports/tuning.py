@@ -1,0 +1,121 @@
+"""What a sweep says of its arms, in sentences."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from seqgraph_jax.reports import paired
+from seqgraph_jax.reports.intervals import ALPHA, FEWEST
+from seqgraph_jax.reports.sweeps import Tuned
+from seqgraph_jax.training.metrics import counted
+from seqgraph_jax.training.ranges import join_words
+
+
+def said_of_choice(tuned: Tuned) -> list[str]:
+    """How settings were chosen, and what to know of the choice."""
+    chosen = {arm: tuned.words(arm, tuned.chosen(arm)) for arm in tuned.values}
+    each = "; ".join(f"{arm} with {words}" for arm, words in chosen.items())
+    said = [
+        f"Every arm is trained with the best of {len(tuned.points)} settings, by "
+        f"{tuned.metric.words_for_it} on {counted(len(tuned.seeds), 'other seed')}: "
+        f"{each}."
+    ]
+    for arm, idle in tuned.idle.items():
+        if idle:
+            said.append(
+                f"{arm}: {join_words(idle)} changes nothing in it, so "
+                f"{len(tuned.distinct[arm])} of its {len(tuned.points)} settings differ."
+            )
+    for arm in tuned.values:
+        said += [
+            f"{arm}: the chosen {name} is the {end} of the grid; what lies beyond may be "
+            "better."
+            for name, end in at_an_end(tuned, arm)
+        ]
+    return said
+
+
+def at_an_end(tuned: Tuned, arm: str) -> list[tuple[str, str]]:
+    """Settings of three values or more that were chosen at an end, and which end."""
+    found, point = [], tuned.points[tuned.chosen(arm)]
+    for name, value in point.items():
+        values = {other[name] for other in tuned.points}
+        numbers = all(isinstance(v, int | float) for v in values)
+        if numbers and len(values) > 2 and name not in tuned.idle[arm]:
+            for end, words in ((min(values), "smallest"), (max(values), "largest")):
+                if value == end:
+                    found.append((name, words))
+    return found
+
+
+def leaders(tuned: Tuned, a: str, b: str) -> tuple[list[int], list[float]]:
+    """Who is ahead after 1 to G trials, and the p-value of each difference.
+
+    1 where a is ahead of b, -1 where b is, 0 where neither is: by the mean of what the
+    tuning seeds are expected to reach.
+    """
+    ahead, p_values = [], []
+    for one, two in zip(tuned.expected(a), tuned.expected(b), strict=True):
+        [c] = paired.compare({a: one, b: two}, tuned.metric)
+        sign = 1 if tuned.metric.better == "higher" else -1
+        ahead.append(sign * int(np.sign(c.difference)))
+        p_values.append(c.p_value)
+    return ahead, p_values
+
+
+def said_of_budgets(tuned: Tuned) -> list[str]:
+    """From how many trials on which arm is ahead, pair by pair."""
+    said, most = [], len(tuned.points)
+    for a, b in itertools.combinations(tuned.values, 2):
+        ahead, p_values = leaders(tuned, a, b)
+        stretches = [
+            (who, [n for n, _ in group])
+            for who, group in itertools.groupby(
+                enumerate(ahead, 1), key=lambda item: item[1]
+            )
+        ]
+        names = {1: f"{a} ahead of {b}", -1: f"{b} ahead of {a}", 0: "both level"}
+        if len(stretches) == 1:
+            claim = (
+                f"On the tuning seeds {names[ahead[0]].replace(' ahead', ' is ahead')}, "
+                f"however much is tuned (1 to {most} trials)"
+            )
+        else:
+            parts = [
+                f"{names[who]} {_trials(ns[0], ns[-1], most)}" for who, ns in stretches
+            ]
+            claim = (
+                "How much is tuned decides who is ahead on the tuning seeds: "
+                f"{', '.join(parts)}"
+            )
+        said.append(f"{claim}; {_told(p_values, len(tuned.seeds))}.")
+    return said
+
+
+def _trials(first: int, last: int, most: int) -> str:
+    """A stretch of numbers of trials in words.
+
+    >>> _trials(1, 2, 6), _trials(3, 6, 6), _trials(4, 4, 6)
+    ('up to 2 trials', 'from 3 trials on', 'at 4 trials')
+    """
+    if last == most and first > 1:
+        return f"from {first} trials on"
+    if first == 1 and last > 1:
+        return f"up to {last} trials"
+    return f"at {counted(first, 'trial')}"
+
+
+def _told(p_values: Sequence[float], num_seeds: int) -> str:
+    """Where the difference is told from chance, each number of trials alone."""
+    if num_seeds < FEWEST:
+        return f"{counted(num_seeds, 'tuning seed')} cannot tell that from chance"
+    told = [n for n, p in enumerate(p_values, 1) if p < ALPHA]
+    if len(told) == len(p_values):
+        return f"{num_seeds} seeds tell that from chance at each of these (p < 0.05)"
+    if not told:
+        return f"{num_seeds} seeds tell that from chance at none of these"
+    return (
+        f"{num_seeds} seeds tell that from chance at {join_words(told)} of these "
+        "(p < 0.05, each alone)"
+    )
