@@ -1,12 +1,25 @@
-"""How a command ends: for what a user can cause, in a sentence and exit code 2."""
+"""How a command ends: for what a user can cause, in a sentence and exit code 2.
 
+And what it prints: on streams that lack characters or room, on terminals that obey.
+"""
+
+import contextlib
+import io
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from experiments.streams import every_character, let_go_of_output, printable
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+
+if TYPE_CHECKING:
+    import seqgraph_jax as sg
+
 
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # in messages of JAX
 MAKE_SMALLER = (
@@ -41,6 +54,11 @@ def without_place(argv: Sequence[str]) -> list[str]:
         else:
             skip = False
     return words
+
+
+def run_directory(state: Path) -> Path:
+    """The run directory in which a state is saved."""
+    return next(path for path in state.parents if (path / "config.json").is_file())
 
 
 def resume_command(module: str, argv: Sequence[str], directory: Path) -> str:
@@ -87,7 +105,8 @@ def command(
                     file=sys.stderr,
                 )
                 return 130
-            again = resume_command(module, argv, stop.directory.parents[1])
+            of_run = run_directory(stop.directory)
+            again = resume_command(module, argv, of_run)
             print(
                 f"\ninterrupted; the state is saved. To go on: {again}", file=sys.stderr
             )
@@ -112,3 +131,54 @@ def _fail(message: str, error: BaseException) -> int:
     notes = getattr(error, "__notes__", [])
     print(f"error: {printable('; '.join([message, *notes]))}", file=sys.stderr)
     return 2
+
+
+def printable(text: str) -> str:
+    r"""Text with its control characters shown, so that no terminal obeys them.
+
+    >>> print(printable("\x1b[2J red\n"))
+    \x1b[2J red\n
+    """
+    return "".join(
+        repr(c)[1:-1] if unicodedata.category(c) == "Cc" else c for c in text
+    )
+
+
+def print_line(text: str) -> None:
+    """A line, whatever its length, with nothing in it taken for markup."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(printable(text), soft_wrap=True)
+
+
+def print_table(table: "sg.Table") -> None:
+    """A table as a terminal shows it."""
+    shown = RichTable(box=box.SIMPLE, caption=table.caption, caption_justify="left")
+    for i, name in enumerate(table.header):
+        shown.add_column(printable(name), justify="left" if i == 0 else "right")
+    for row in table.rows:
+        shown.add_row(*map(printable, row))
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(shown, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def every_character(stream: Any) -> Iterator[None]:
+    """Write what the stream's encoding lacks as escapes, instead of failing."""
+    if not isinstance(stream, io.TextIOWrapper):  # that of a notebook takes all
+        yield
+        return
+    errors = stream.errors
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # who wrote has been told
+            stream.reconfigure(errors=errors)
+
+
+def let_go_of_output() -> None:
+    """Where nothing more can be written, write nothing more, at exit neither."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,8 +25,7 @@ import tyro
 import seqgraph_jax as sg
 from experiments.__main__ import experiments
 from experiments.cli import parse
-from experiments.command import UsageError, command, without_place
-from experiments.streams import print_table
+from experiments.command import UsageError, command, print_table, without_place
 
 MODULE = "experiments.reproduce"
 

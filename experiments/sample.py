@@ -22,8 +22,7 @@ from typing import Any
 
 import seqgraph_jax as sg
 from experiments.cli import parse
-from experiments.command import UsageError, command, set_up
-from experiments.streams import printable
+from experiments.command import UsageError, command, printable, set_up
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "grimm"

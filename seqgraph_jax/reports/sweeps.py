@@ -5,14 +5,14 @@ test set; what is chosen is judged on other seeds. Numbers in, numbers and words
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from seqgraph_jax.reports import paired, statistics
+from seqgraph_jax.reports import paired, results, statistics
 from seqgraph_jax.reports.censoring import restrict, times_to_converge
 from seqgraph_jax.reports.intervals import ALPHA
 from seqgraph_jax.reports.tables import Table
@@ -241,3 +241,10 @@ def sweep_record(tuned: Tuned) -> dict[str, Any]:
         "chosen": {arm: dict(tuned.points[tuned.chosen(arm)]) for arm in tuned.values},
         "expected_best": expected,
     }
+
+
+def metric_rows(arm: str, of: Sweep) -> Iterator[dict[str, Any]]:
+    """Rows of sweep.jsonl: those of metrics.jsonl, with the settings of each."""
+    for k in of.distinct:
+        for row in results.metric_rows(arm, of.runs[k]):
+            yield {"arm": arm, **of.points[k], **row}

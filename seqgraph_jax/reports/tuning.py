@@ -7,9 +7,28 @@ import numpy as np
 
 from seqgraph_jax.reports import paired
 from seqgraph_jax.reports.intervals import ALPHA, FEWEST
-from seqgraph_jax.reports.sweeps import Tuned
+from seqgraph_jax.reports.pages import Section
+from seqgraph_jax.reports.sweeps import Tuned, chosen_table, grid_table
 from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.ranges import join_words
+
+
+def sections(tuned: Tuned) -> list[Section]:
+    """What was chosen, the whole grid, and what more trials bring."""
+    from seqgraph_jax.reports.plots import sweeps as plots  # matplotlib takes a second
+
+    of = counted(len(tuned.seeds), "tuning seed")
+    return [
+        Section("Settings chosen", chosen_table(tuned).turned(), printed=True),
+        Section(f"Every setting and {of}", None, plots.plot_grid(tuned), "sweep"),
+        Section(
+            "Expected best result against settings tried",
+            None,
+            plots.plot_expected(tuned),
+            "trials",
+        ),
+        Section("Every setting", grid_table(tuned)),
+    ]
 
 
 def said_of_choice(tuned: Tuned) -> list[str]:
@@ -17,20 +36,21 @@ def said_of_choice(tuned: Tuned) -> list[str]:
     chosen = {arm: tuned.words(arm, tuned.chosen(arm)) for arm in tuned.values}
     each = "; ".join(f"{arm} with {words}" for arm, words in chosen.items())
     said = [
-        f"Every arm is trained with the best of {len(tuned.points)} settings, by "
-        f"{tuned.metric.words_for_it} on {counted(len(tuned.seeds), 'other seed')}: "
+        f"Every arm has the best of {len(tuned.points)} settings, chosen on "
+        f"{counted(len(tuned.seeds), 'other seed')} by {tuned.metric.words_for_it}: "
         f"{each}."
     ]
     for arm, idle in tuned.idle.items():
         if idle:
+            kinds = len(tuned.distinct[arm])
             said.append(
-                f"{arm}: {join_words(idle)} changes nothing in it, so "
-                f"{len(tuned.distinct[arm])} of its {len(tuned.points)} settings differ."
+                f"{arm}: {join_words(idle)} changes nothing in it, so {kinds} of its "
+                f"{len(tuned.points)} settings differ."
             )
     for arm in tuned.values:
         said += [
-            f"{arm}: the chosen {name} is the {end} of the grid; what lies beyond may be "
-            "better."
+            f"{arm}: the chosen {name} is the {end} of the grid; what lies beyond may "
+            "be better."
             for name, end in at_an_end(tuned, arm)
         ]
     return said
@@ -38,7 +58,11 @@ def said_of_choice(tuned: Tuned) -> list[str]:
 
 def at_an_end(tuned: Tuned, arm: str) -> list[tuple[str, str]]:
     """Settings of three values or more that were chosen at an end, and which end."""
-    found, point = [], tuned.points[tuned.chosen(arm)]
+    found: list[tuple[str, str]] = []
+    point = tuned.points[tuned.chosen(arm)]
+    means = tuned.values[arm].mean(1)
+    if means[tuned.chosen(arm)] == means[tuned.others(arm)[0]]:
+        return found  # no better than another
     for name, value in point.items():
         values = {other[name] for other in tuned.points}
         numbers = all(isinstance(v, int | float) for v in values)
@@ -75,11 +99,12 @@ def said_of_budgets(tuned: Tuned) -> list[str]:
                 enumerate(ahead, 1), key=lambda item: item[1]
             )
         ]
-        names = {1: f"{a} ahead of {b}", -1: f"{b} ahead of {a}", 0: "both level"}
+        names = {1: f"{a} is ahead of {b}", -1: f"{b} is ahead of {a}"}
+        names[0] = f"{a} and {b} are level"
         if len(stretches) == 1:
             claim = (
-                f"On the tuning seeds {names[ahead[0]].replace(' ahead', ' is ahead')}, "
-                f"however much is tuned (1 to {most} trials)"
+                f"However much is tuned, {names[ahead[0]]} on the tuning seeds (1 to "
+                f"{most} trials)"
             )
         else:
             parts = [
@@ -89,7 +114,8 @@ def said_of_budgets(tuned: Tuned) -> list[str]:
                 "How much is tuned decides who is ahead on the tuning seeds: "
                 f"{', '.join(parts)}"
             )
-        said.append(f"{claim}; {_told(p_values, len(tuned.seeds))}.")
+        told = f"; {_told(p_values, len(tuned.seeds))}" if any(ahead) else ""
+        said.append(f"{claim}{told}.")
     return said
 
 

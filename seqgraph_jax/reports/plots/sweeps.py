@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.plots.curves import (
@@ -64,7 +65,7 @@ def plot_expected(tuned: Tuned) -> Figure:
         bounds = metric.shown_bounds
         plot_seeds(axes, trials, curves, colour, drawn(arm), bounds, marker=marker)
     axes.legend(title=band_title(len(tuned.seeds)), frameon=False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     label = f"expected {metric.axis}".replace(", ", "\n")
     finish_axes(axes, "settings tried, the best of them kept", label)
     return figure
