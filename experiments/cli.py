@@ -35,8 +35,8 @@ from seqgraph_jax.training.ranges import (
 
 #: A flag that may be given again.
 Again = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-#: What is measured, which no setting is chosen for.
-FIXED = {"metric", "threshold", "hold_for", "early_stop"}
+#: The question and what is measured, which no setting is chosen for.
+FIXED = {"preset", "task", "metric", "threshold", "hold_for", "early_stop"}
 FIXED |= {"eval_every", "eval_size", "eval_seed"}
 START = time.perf_counter()  # seconds; close to the process's start
 HELP = ("-h", "--help")

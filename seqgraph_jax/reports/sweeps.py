@@ -109,11 +109,20 @@ def point_words(point: Point, without: Sequence[str] = ()) -> str:
     'learning_rate 0.003, optimizer sgd'
     """
     said = [
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name} {value_words([value])}"
         for name, value in point.items()
         if name not in without
     ]
     return ", ".join(said) or "its own settings"
+
+
+def value_words(values: Sequence[Any]) -> str:
+    """Values of settings as text.
+
+    >>> value_words([0.003, 1.0, 16, "sgd"])
+    '0.003, 1, 16, sgd'
+    """
+    return ", ".join(f"{v:g}" if isinstance(v, float) else f"{v}" for v in values)
 
 
 def tune(sweeps: Mapping[str, Sweep]) -> Tuned:
@@ -206,7 +215,13 @@ def grid_table(tuned: Tuned) -> Table:
             diverged = int(tuned.missing[arm][p].sum())
             rows.append([*cells, f"{diverged}", "yes" if told else "no"])
     header = ["arm", "setting", tuned.metric.axis, "95 % interval", "diverged"]
-    return Table([*header, "told from the chosen one"], rows, prose=True)
+    caption = (
+        "The chosen one's numbers are those that it was chosen by, and so too good; "
+        "the results are those of other seeds. Expected best: of n settings of the "
+        "grid, drawn without putting back, the one with the best mean; its interval is "
+        "over seeds, and takes the order of the settings as given (Dodge et al., 2019)."
+    )
+    return Table([*header, "told from the chosen one"], rows, caption, prose=True)
 
 
 def _spread(tuned: Tuned, arm: str, point: int) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from seqgraph_jax.reports.plots.curves import (
     plot_seeds,
 )
 from seqgraph_jax.reports.plots.style import drawn, own_style
-from seqgraph_jax.reports.sweeps import Tuned
+from seqgraph_jax.reports.sweeps import Tuned, value_words
 
 MOST = 40  # settings of an arm that have room side by side: the best ones
 
@@ -46,10 +46,13 @@ def plot_grid(tuned: Tuned) -> Figure:
             if p == tuned.chosen(arm):
                 ring = {"ms": 14, "mfc": "none", "mec": "#000000"}
                 axes.plot(x + 0.2, s.mean, "o", **ring)
-        names = [drawn(tuned.words(arm, p)) for p in points]
-        axes.set_xticks(range(len(points)), names, rotation=90, fontsize="small")
+        names = [n for n in tuned.points[0] if n not in tuned.idle[arm]]
+        ticks = [value_words([tuned.points[p][n] for n in names]) for p in points]
+        axes.set_xticks(range(len(points)), map(drawn, ticks), rotation=90)
+        axes.set_xlim(-0.6, len(points) - 0.4)
         axes.set_title(drawn(arm))
-        finish_axes(axes, "", metric.axis.replace(", ", "\n") if k == 0 else "")
+        label = metric.axis.replace(", ", "\n") if k == 0 else ""
+        finish_axes(axes, drawn(",\n".join(names)), label)
     return figure
 
 
