@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import (
     Annotated,
     Any,
+    Literal,
     cast,
     get_origin,
     get_type_hints,
@@ -38,6 +39,8 @@ Again = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 #: The question and what is measured, which no setting is chosen for.
 FIXED = {"preset", "task", "metric", "threshold", "hold_for", "early_stop"}
 FIXED |= {"eval_every", "eval_size", "eval_seed"}
+Varied = Literal["init", "data", "dropout", "split"]
+VARY: tuple[Varied, ...] = ("init", "data", "dropout", "split")
 START = time.perf_counter()  # seconds; close to the process's start
 HELP = ("-h", "--help")
 
@@ -61,6 +64,7 @@ class TrainOptions:
     resume: bool = False  # go on with the run in --out, or the newest unfinished one
     checkpoint_every: NotNegative = 10.0  # seconds between checkpoints
     sweep: Again = ()  # a setting and its values, NAME=1,2,3; may be given again
+    vary: tuple[Varied, ...] = VARY  # what differs between seeds
     tune_seeds: tuple[int, ...] = ()  # seeds to choose settings on (default: 8 others)
 
 
@@ -257,7 +261,8 @@ def grid_of(words: Sequence[str], config: Any) -> dict[str, tuple[Any, ...]]:
             raise UsageError(f"--sweep takes NAME=VALUE,VALUE, not {word!r}")
         if name not in known:
             raise UsageError(
-                f"--sweep: there is no setting {given!r}, only {', '.join(known)}"
+                f"--sweep: there is no setting {given!r}, only "
+                f"{', '.join(known) or 'those that a preset fixes'}"
             )
         if name in grid:
             raise UsageError(f"--sweep {name} is given twice")

@@ -6,7 +6,7 @@ only this experiment has: `experiment` makes the command of the three.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from experiments.directory import (
 )
 from experiments.tuning import at_points, plan_trials, try_settings, with_tuning
 from seqgraph_jax.training.config import TrainConfig
+from seqgraph_jax.training.ranges import join_words
 
 
 class Trained(NamedTuple):
@@ -111,24 +112,24 @@ def experiment(
         usual = seeds(config)
         chosen = cli.choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
 
+        options = cli.nested(config, TrainOptions)
+
         def built(seeds: tuple[int, ...], values: Mapping[str, Any]) -> Study:
             try:
                 changed = cli.with_values(config, values)
                 cli.check_ranges(changed, flags=True)
-                study = build(changed, seeds)
-                for arm in study.arms.values():
-                    sg.training.check_arm(arm)
+                return varied(build, changed, seeds, options.vary)
             except ValueError as error:
                 raise UsageError(str(error)) from error
-            return study
 
         study = built(chosen, {})
         chosen = study.seeds or chosen
         num_runs = len(chosen) * (len(study.parts.values) if study.parts else 1)
-        options = cli.nested(config, TrainOptions)
         width = cli.choose_width(options, config.run.smoke, num_runs)
         trials = plan_trials(config, options, chosen, built)
         settings = _settings(config, study, chosen, width)
+        if {*options.vary} != {*cli.VARY}:
+            settings["vary"] = sorted(options.vary)
         if trials:
             settings |= {"sweep": trials.grid, "tune_seeds": trials.seeds}
         with open_directory(name, config.run.out, options.resume, settings) as place:
@@ -146,6 +147,7 @@ def experiment(
             with keeping(place):
                 trained = Trained(chosen, runs, place.path, config.run.smoke)
                 report = study.report(trained)
+                report = with_varied(report, options.vary, chosen)
                 if trials:
                     report = with_tuning(report, tuned)
                 record = sg.reports.results.results_record(
@@ -161,6 +163,47 @@ def experiment(
                 publish(place, study.title, question, command, report, record)
 
     return commands.command(module, main)
+
+
+#: What a seed changes, in words.
+VARIED = {"init": "initial values", "data": "batches", "dropout": "dropout"}
+VARIED |= {"split": "splits of the data"}
+
+
+def varied(
+    build: Callable[[Any, tuple[int, ...]], Study],
+    config: Any,
+    seeds: tuple[int, ...],
+    vary: Collection[str],
+) -> Study:
+    """The study whose seeds differ in what varies, and in all else are as the first.
+
+    Raises `ValueError` for what cannot be trained, and if seeds would not differ.
+    """
+    of_splits = seeds if "split" in vary else seeds[:1] * len(seeds)
+    study = build(config, of_splits)
+    keys = tuple(name for name in sg.training.loop.Keys._fields if name in vary)
+    arms = {name: arm._replace(vary=keys) for name, arm in study.arms.items()}
+    for arm in arms.values():
+        sg.training.check_arm(arm)
+        if {*vary} != {*cli.VARY}:
+            sg.training.arms.check_vary(arm, len(seeds))
+    return replace(study, arms=arms)
+
+
+def with_varied(report: Report, vary: Collection[str], seeds: Sequence[int]) -> Report:
+    """The report, with a note on what seeds do not differ in."""
+    if {*vary} == {*cli.VARY}:
+        return report
+    theirs, others = (
+        join_words([words for name, words in VARIED.items() if (name in vary) is given])
+        for given in (True, False)
+    )
+    note = (
+        f"Seeds differ in {theirs} alone; {others} are those of seed {seeds[0]} for "
+        "all, and intervals and tests say nothing of what others would give."
+    )
+    return replace(report, notes=[*report.notes, note])
 
 
 def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:

@@ -72,6 +72,9 @@ def try_settings(
     """Train every arm at every point with the tuning seeds, saving on the way."""
     num_parts = len(trials.parts.values) if trials.parts else 1
     num_runs = len(trials.points) * len(trials.seeds) * num_parts
+    width: Any = cli.choose_width(options, smoke, num_runs)
+    if options.seed_width == "auto" and not smoke:
+        width = "auto"  # of what each program trains
     sweeps, rows = {}, []
     for name, arms in trials.arms.items():
         try:
@@ -80,7 +83,7 @@ def try_settings(
                     trials.points,
                     arms,
                     trials.seeds,
-                    cli.choose_width(options, smoke, num_runs),
+                    width,
                     parts=trials.parts,
                     directory=place.path / "sweep" / name,
                     settings=place.settings,

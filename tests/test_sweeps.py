@@ -9,8 +9,10 @@ import pytest
 
 import seqgraph_jax as sg
 from experiments import gcn_vs_gat, lstm_vs_gru
+from experiments.study import Report, varied, with_varied
 from seqgraph_jax.reports import sweeps, tuning
 from seqgraph_jax.training.checkpoints import CheckpointError
+from seqgraph_jax.training.iterate import run_keys, varied_keys
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
 
 from .commands import smoke_run
@@ -24,6 +26,7 @@ SHORT = replace(CONFIG, updates=120, threshold=0.8, hold_for=2)
 BIAS = "cell_options.forget_bias"
 GRID = {"learning_rate": (1e-3, 0.03), BIAS: (0.0, 2.0)}
 SEEDS = [4, 7]
+VARIED = sg.SequenceClassifier("rnn", 6, 4, 4)
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +59,9 @@ def test_a_point_is_the_run_with_its_settings(swept):
 def test_a_point_has_the_bits_of_its_run():
     config = replace(SHORT, updates=10, threshold=None)
     grid = {"learning_rate": (1e-2, 0.1)}
-    model = sg.SequenceClassifier("rnn", 6, 4, 4)
-    run = sg.sweep(model, TASK, config, SEEDS, grid, 1).runs[1]
+    run = sg.sweep(VARIED, TASK, config, SEEDS, grid, 1).runs[1]
     config = replace(config, learning_rate=0.1)
-    alone = sg.train_seeds(model, TASK, config, SEEDS, width=1)
+    alone = sg.train_seeds(VARIED, TASK, config, SEEDS, width=1)
     assert_same_bits(run.metrics, alone.metrics)
 
 
@@ -265,3 +267,57 @@ def test_arms_are_judged_on_other_seeds_at_their_best_setting():
         assert {row["seed"] for row in rows} == set(seeds)
     assert {"sweep.png", "trials.png"} <= {path.name for path in out.iterdir()}
     assert "Every arm has the best of 8 settings" in printed
+
+
+def test_seeds_differ_in_what_varies_alone():
+    # A key that is taken for another purpose; a first seed that is not the plain one's.
+    config = replace(CONFIG, updates=10, threshold=None)
+    plain = sg.train_seeds(VARIED, TASK, config, SEEDS)
+    first = plain.metrics["train_loss"][0]
+    loss = {}
+    for vary in (("init",), ("data",)):
+        run = sg.train_seeds(VARIED, TASK, config, SEEDS, vary=vary)
+        loss[vary] = run.metrics["train_loss"]
+        np.testing.assert_allclose(loss[vary][0], first, atol=1e-6)
+        assert abs(loss[vary][1] - first) > 1e-4
+    assert abs(loss["init",][1] - loss["data",][1]) > 1e-4
+    keys = run_keys(SEEDS, sg.Parts("fold", (0, 1)))
+    found = varied_keys(keys, ("data",), 2)
+    assert (found.data == keys).all()
+    assert (found.init == keys[np.array([0, 1, 0, 1])]).all()
+    assert (found.dropout == found.init).all()
+
+
+@pytest.mark.parametrize(
+    ("vary", "message"),
+    [
+        (("dropout",), "copies of the first: nothing here depends on dropout"),
+        ((), "copies of the first: nothing here is varied"),
+        (("init", "weather"), "vary takes init, data or dropout, not 'weather'"),
+    ],
+)
+def test_seeds_that_would_be_copies_are_refused(vary, message):
+    with pytest.raises(ValueError, match=message):
+        sg.train_seeds(VARIED, TASK, CONFIG, SEEDS, vary=vary)
+
+
+def test_a_split_may_be_all_that_varies_or_that_of_the_first_seed():
+    config = gcn_vs_gat.Config(dataset="karate", models=("gcn",), random_splits=True)
+    config = replace(config, per_class=4, num_val=5, num_test=5, dropout=0.0)
+
+    def splits(*vary):
+        study = varied(gcn_vs_gat.build, config, (0, 500), vary)
+        assert study.arms["gcn"].vary == tuple(v for v in vary if v != "split")
+        return [task.split.test_mask for task in study.arms["gcn"].task]
+
+    one, two = splits("split")
+    assert (one != two).any()
+    assert (np.array(splits("init")) == one).all()
+    with pytest.raises(ValueError, match="nothing here depends on data or dropout"):
+        splits("data", "dropout")
+    report = with_varied(Report({}, [], []), ("split",), (0, 500))
+    assert report.notes == [
+        "Seeds differ in splits of the data alone; initial values, batches and dropout "
+        "are those of seed 0 for all, and intervals and tests say nothing of what "
+        "others would give."
+    ]

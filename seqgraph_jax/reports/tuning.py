@@ -93,7 +93,7 @@ def said_of_budgets(tuned: Tuned) -> list[str]:
     said, most = [], len(tuned.points)
     for a, b in itertools.combinations(tuned.values, 2):
         ahead, p_values = leaders(tuned, a, b)
-        stretches = [
+        parted = [
             (who, [n for n, _ in group])
             for who, group in itertools.groupby(
                 enumerate(ahead, 1), key=lambda item: item[1]
@@ -101,14 +101,14 @@ def said_of_budgets(tuned: Tuned) -> list[str]:
         ]
         names = {1: f"{a} is ahead of {b}", -1: f"{b} is ahead of {a}"}
         names[0] = f"{a} and {b} are level"
-        if len(stretches) == 1:
+        if len(parted) == 1:
             claim = (
                 f"However much is tuned, {names[ahead[0]]} on the tuning seeds (1 to "
                 f"{most} trials)"
             )
         else:
             parts = [
-                f"{names[who]} {_trials(ns[0], ns[-1], most)}" for who, ns in stretches
+                f"{names[who]} {_trials(ns[0], ns[-1], most)}" for who, ns in parted
             ]
             claim = (
                 "How much is tuned decides who is ahead on the tuning seeds: "
@@ -142,6 +142,17 @@ def _told(p_values: Sequence[float], num_seeds: int) -> str:
     if not told:
         return f"{num_seeds} seeds tell that from chance at none of these"
     return (
-        f"{num_seeds} seeds tell that from chance at {join_words(told)} of these "
-        "(p < 0.05, each alone)"
+        f"{num_seeds} seeds tell that from chance at {join_words(stretches(told))} of "
+        "these (p < 0.05, each alone)"
     )
+
+
+def stretches(numbers: Sequence[int]) -> list[str]:
+    """Rising numbers in words, those that follow one another together.
+
+    >>> stretches([1, 3, 4, 5])
+    ['1', '3 to 5']
+    """
+    groups = itertools.groupby(enumerate(numbers), key=lambda item: item[1] - item[0])
+    found = [[n for _, n in group] for _, group in groups]
+    return [f"{g[0]} to {g[-1]}" if len(g) > 1 else f"{g[0]}" for g in found]

@@ -14,8 +14,10 @@ import jax
 import numpy as np
 import optax
 from flax.core import FrozenDict
+from jax.interpreters import partial_eval
 
 from seqgraph_jax.training.config import TrainConfig
+from seqgraph_jax.training.loop import Keys, init, update
 from seqgraph_jax.training.metrics import judged_by
 from seqgraph_jax.training.optimizers import TRACED, optimizer
 from seqgraph_jax.training.ranges import join_words
@@ -31,7 +33,8 @@ class Arm(NamedTuple):
     ``task`` is one for all seeds, or a sequence with one for each. ``tx`` is any optax
     transformation, instead of the optimiser of ``config``. ``numbers`` are settings by
     name with a value for each of G points, which take the place of those of ``config``
-    and ``model``: every seed is trained once for each point.
+    and ``model``: every seed is trained once for each point. ``vary`` is what seeds
+    differ in (`Keys`); in all else they are as the first one.
     """
 
     model: nn.Module
@@ -39,6 +42,7 @@ class Arm(NamedTuple):
     config: TrainConfig
     tx: optax.GradientTransformation | None = None
     numbers: Mapping[str, tuple[float, ...]] = MappingProxyType({})
+    vary: tuple[str, ...] = Keys._fields
 
     @property
     def first_task(self) -> Any:
@@ -66,6 +70,36 @@ def check_arm(arm: Arm) -> None:
     """Raise `ValueError` for a task or a metric that cannot be trained with."""
     check_task(arm.first_task)
     judged_by(arm.first_task, arm.config.metric)
+
+
+def check_vary(arm: Arm, num_seeds: int) -> None:
+    """Raise `ValueError` if nothing would differ between the seeds of an arm.
+
+    Its first update is traced to see which of the keys it depends on. Nothing is
+    computed.
+    """
+    unknown = [name for name in arm.vary if name not in Keys._fields]
+    if unknown:
+        choices = join_words(Keys._fields, "or")
+        raise ValueError(f"vary takes {choices}, not {unknown[0]!r}")
+    if isinstance(arm.task, Sequence):
+        each = len(arm.task) // num_seeds
+        seeds = [arm.task[k : k + each] for k in range(0, len(arm.task), each)]
+        if not same_tasks(seeds):
+            return
+
+    def first_update(keys: Keys, task: Any) -> Any:
+        settings = (task, arm.config, keys)
+        state = init(arm.model, *settings, tx=arm.tx)
+        return update(arm.model, *settings, state, tx=arm.tx)
+
+    keys = Keys(*[jax.random.key(0)] * 3)
+    jaxpr = jax.make_jaxpr(first_update)(keys, arm.first_task).jaxpr
+    _, used = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
+    uses = dict(zip(Keys._fields, used, strict=False))
+    if not any(uses[name] for name in arm.vary):
+        words = f"depends on {join_words(arm.vary, 'or')}" if arm.vary else "is varied"
+        raise ValueError(f"seeds would be copies of the first: nothing here {words}")
 
 
 def with_field(model: nn.Module, name: str, value: Any) -> nn.Module:
@@ -166,8 +200,9 @@ def _apart(arm: Arm) -> tuple[Arm, dict[str, float]]:
 
 
 def _alike(one: Arm, two: Arm) -> bool:
-    alike = one.model == two.model and one.config == two.config and one.tx is two.tx
-    return alike and same_tasks([one.task, two.task])
+    if (one.model, one.config, one.vary) != (two.model, two.config, two.vary):
+        return False
+    return one.tx is two.tx and same_tasks([one.task, two.task])
 
 
 def same_tasks(tasks: Iterable[Any]) -> bool:

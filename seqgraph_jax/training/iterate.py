@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from seqgraph_jax.training import loop
-from seqgraph_jax.training.arms import Arm
+from seqgraph_jax.training.arms import Arm, check_vary
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.lanes import (
     Width,
@@ -58,6 +59,16 @@ def run_keys(seeds: Sequence[int], parts: Parts | None = None) -> jax.Array:
     numbers = np.arange(len(parts.values))
     fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
     return fold(keys, numbers).reshape(-1)
+
+
+def varied_keys(
+    keys: jax.Array, vary: Sequence[str], num_parts: int = 1
+) -> jax.Array | loop.Keys:
+    """Keys ``[S P]`` that differ in what varies; the others are the first seed's."""
+    if set(vary) == set(loop.Keys._fields):
+        return keys
+    first = jnp.tile(keys[:num_parts], len(keys) // num_parts)
+    return loop.Keys(*(keys if name in vary else first for name in loop.Keys._fields))
 
 
 def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
@@ -138,6 +149,8 @@ def fresh_run(
     first = tasks_of(arm.task, num_runs)[0]
     num_runs *= arm.num_points
     check_key(first, arm.config.batch_size)
+    if set(arm.vary) != set(loop.Keys._fields):
+        check_vary(arm, len(seeds))
     metric = judged_by(first, arm.config.metric)
     records = records_of(first)
     trained = [record.of_training() for record in records.values()]
@@ -204,7 +217,9 @@ def prepare(
         state, metrics = loop.advance(model, task, config, key, evaluation, state, tx)
         return (fixed, state), metrics
 
-    fixed = spread((run_keys(run.seeds, parts), own, numbers), layout)
+    num_parts = len(parts.values) if parts else 1
+    keys = varied_keys(run_keys(run.seeds, parts), arm.vary, num_parts)
+    fixed = spread((keys, own, numbers), layout)
     shapes = fixed, spread_shapes(like, layout)
     advance = map_seeds(advance_one, shared, shapes, layout, donate=True)
     if resume is None:

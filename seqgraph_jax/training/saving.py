@@ -25,7 +25,7 @@ from seqgraph_jax.training.iterate import (
     prepare,
 )
 from seqgraph_jax.training.lanes import Width
-from seqgraph_jax.training.loop import TrainState
+from seqgraph_jax.training.loop import Keys, TrainState
 from seqgraph_jax.training.runs import Parts, Run
 
 
@@ -149,6 +149,7 @@ def _settings_of(fresh: Run, arm: Arm) -> dict[str, Any]:
         digest.update(np.ascontiguousarray(leaf).tobytes())
     settings = {
         **({"numbers": dict(arm.numbers)} if arm.numbers else {}),
+        **({} if {*arm.vary} == {*Keys._fields} else {"vary": sorted(arm.vary)}),
         "model": _without_addresses(repr(fresh.model)),
         "task": digest.hexdigest(),
         **asdict(fresh.config),

@@ -14,6 +14,7 @@ from seqgraph_jax.training.checkpoints import locked
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.iterate import advance_seeds, prepare
 from seqgraph_jax.training.lanes import Width
+from seqgraph_jax.training.loop import Keys
 from seqgraph_jax.training.progress import show_progress
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.saving import iterate_saved, prepare_saved
@@ -29,6 +30,7 @@ def train_seeds(
     *,
     parts: Parts | None = None,
     tx: optax.GradientTransformation | None = None,
+    vary: Sequence[str] = Keys._fields,
     directory: Path | str | None = None,
     checkpoint_every: float = 60.0,
     keep_steps: Collection[int] = (),
@@ -40,7 +42,9 @@ def train_seeds(
     data in another split: what these have in common, as the same arrays, is on a
     device once. With ``parts`` every seed is trained once for each of them, such as its
     folds, and a sequence of tasks has one for each part of each seed, seed after seed.
-    ``tx`` is any optax transformation, instead of the optimiser of ``config``.
+    ``tx`` is any optax transformation, instead of the optimiser of ``config``. ``vary``
+    is what seeds differ in, by default all of ``"init"`` (initial values), ``"data"``
+    (batches) and ``"dropout"``; in all else they are as the first one.
 
     With ``directory`` the run is saved there every ``checkpoint_every`` seconds, at the
     updates ``keep_steps``, which stay, and when it is interrupted; called again with
@@ -48,11 +52,11 @@ def train_seeds(
     was never stopped. ``progress`` shows updates, metric and time left; None shows them
     in a terminal and in a notebook.
 
-    Raises `ValueError` for seeds that repeat or are out of range, for a width below 1,
-    for an unknown metric, for a directory that holds another run or in which another
-    process trains; `OSError`, before training, for one that cannot be written;
-    `Interrupted`, a `KeyboardInterrupt`, once the state is saved after Ctrl-C or
-    SIGTERM.
+    Raises `ValueError` for seeds that repeat or are out of range, or that would not
+    differ, for a width below 1, for an unknown metric, for a directory that holds
+    another run or in which another process trains; `OSError`, before training, for one
+    that cannot be written; `Interrupted`, a `KeyboardInterrupt`, once the state is
+    saved after Ctrl-C or SIGTERM.
 
     >>> from seqgraph_jax import SequenceClassifier, tasks
     >>> task = tasks.RandomCombinations(size=4)
@@ -62,7 +66,7 @@ def train_seeds(
     >>> run.metrics["loss"].shape, run.updates.tolist()
     ((3, 2), [10, 20])
     """
-    arm = Arm(model, task, config, tx)
+    arm = Arm(model, task, config, tx, vary=tuple(vary))
     name = type(model).__name__
     with show_progress({name: config.updates}, progress) as show:
         return train_arm(
