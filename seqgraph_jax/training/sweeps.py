@@ -14,6 +14,7 @@ import optax
 from seqgraph_jax.training.arms import Arm, programs_of, with_setting
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.lanes import Width
+from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.progress import show_progress
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.seeds import train_arm
@@ -49,8 +50,9 @@ class Sweep:
     def __repr__(self) -> str:
         run = self.runs[0]
         return (
-            f"{type(run.model).__name__}, {len(self.points)} settings, "
-            f"{len(run.seeds)} seeds, {self.num_programs} compiled programs"
+            f"{type(run.model).__name__}, {counted(len(self.points), 'setting')}, "
+            f"{counted(len(run.seeds), 'seed')}, "
+            f"{counted(self.num_programs, 'compiled program')}"
         )
 
 
@@ -115,7 +117,7 @@ def sweep(
     >>> config = TrainConfig(updates=20, eval_every=10, batch_size=8, eval_size=16)
     >>> grid = {"learning_rate": (1e-3, 1e-2), "max_norm": (1.0, 10.0)}
     >>> sweep(model, task, config, [0, 1, 2], grid)
-    SequenceClassifier, 4 settings, 3 seeds, 1 compiled programs
+    SequenceClassifier, 4 settings, 3 seeds, 1 compiled program
     """
     points = points_of(grid)
     arms = []
