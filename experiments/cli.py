@@ -12,7 +12,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, cast, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    cast,
+    get_origin,
+    get_type_hints,
+)
+
+import tyro
 
 from experiments.command import UsageError
 from seqgraph_jax.training.ranges import (
@@ -21,8 +30,17 @@ from seqgraph_jax.training.ranges import (
     NotNegative,
     bounds_of,
     check_ranges,
+    kind_of,
+    value_of,
 )
 
+#: A flag that may be given again.
+Again = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+#: The question and what is measured, which no setting is chosen for.
+FIXED = {"preset", "task", "metric", "threshold", "hold_for", "early_stop"}
+FIXED |= {"eval_every", "eval_size", "eval_seed"}
+Varied = Literal["init", "data", "dropout", "split"]
+VARY: tuple[Varied, ...] = ("init", "data", "dropout", "split")
 START = time.perf_counter()  # seconds; close to the process's start
 HELP = ("-h", "--help")
 
@@ -45,6 +63,9 @@ class TrainOptions:
     seed_width: str = "auto"  # seeds vectorised together on a device: auto or a number
     resume: bool = False  # go on with the run in --out, or the newest unfinished one
     checkpoint_every: NotNegative = 10.0  # seconds between checkpoints
+    sweep: Again = ()  # a setting and its values, NAME=1,2,3; may be given again
+    vary: tuple[Varied, ...] = VARY  # what differs between seeds
+    tune_seeds: tuple[int, ...] = ()  # seeds to choose settings on (default: 8 others)
 
 
 def parse(
@@ -84,8 +105,6 @@ def parse(
 
 
 def _tyro(default: Any, argv: Sequence[str], prog: str, **options: Any) -> Any:
-    import tyro
-
     kind = _shown(type(default))
     stderr = io.StringIO()
     try:
@@ -109,8 +128,6 @@ def _tyro(default: Any, argv: Sequence[str], prog: str, **options: Any) -> Any:
 
 def _shown(kind: type) -> Any:
     """The dataclass as the help shows it: with ranges, and a line of its docstring."""
-    import tyro
-
     shown: dict[str, Any] = {}
     for name, hint in get_type_hints(kind, include_extras=True).items():
         bounds = [b for b in bounds_of(hint) if isinstance(b, AtLeast)]
@@ -208,3 +225,72 @@ def choose_width(options: TrainOptions, smoke: bool, num_runs: int) -> int:
     if width != "auto" and not re.fullmatch(r"[1-9]\d*", width):
         raise UsageError(f"--seed-width must be auto or 1 or more, not {width}")
     return resolve_width("auto" if width == "auto" else int(width), num_runs)
+
+
+def settings_of(config: Any) -> dict[str, tuple[str, Any]]:
+    """Settings that can be swept: of each name its dotted name and its type.
+
+    They are numbers and choices, of the record and of the training within it.
+    """
+    found = {}
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        value = getattr(config, name)
+        if is_dataclass(value):
+            if type(value).__name__ == "TrainConfig":
+                inner = settings_of(value).items()
+                found |= {k: (f"{name}.{path}", kind) for k, (path, kind) in inner}
+        elif name not in FIXED and (kind := kind_of(hint)) is not None:
+            found[name] = (name, kind)
+    return found
+
+
+def grid_of(words: Sequence[str], config: Any) -> dict[str, tuple[Any, ...]]:
+    """The values of each ``NAME=VALUE,VALUE``, by the setting's name.
+
+    Raises `UsageError` for a name that is no setting, and for what is no value of it.
+
+    >>> from experiments.lstm_vs_gru import Config
+    >>> grid_of(["learning-rate=1e-3,0.01", "hidden=8,16"], Config())
+    {'learning_rate': (0.001, 0.01), 'hidden': (8, 16)}
+    """
+    known, grid = settings_of(config), {}
+    for word in words:
+        given, equals, values = word.partition("=")
+        name = given.strip().replace("-", "_")
+        if not equals:
+            raise UsageError(f"--sweep takes NAME=VALUE,VALUE, not {word!r}")
+        if name not in known:
+            raise UsageError(
+                f"--sweep: there is no setting {given!r}, only "
+                f"{', '.join(known) or 'those that a preset fixes'}"
+            )
+        if name in grid:
+            raise UsageError(f"--sweep {name} is given twice")
+        try:
+            kind = known[name][1]
+            grid[name] = tuple(value_of(kind, v.strip()) for v in values.split(","))
+        except ValueError as error:
+            raise UsageError(f"--sweep {name}: {error}") from error
+    return grid
+
+
+def choose_tune_seeds(
+    options: TrainOptions, judged: Sequence[int], smoke: bool
+) -> tuple[int, ...]:
+    """Seeds to choose settings on, none of which is judged as well."""
+    from seqgraph_jax.training.iterate import check_seeds
+
+    if not options.tune_seeds:
+        others = (seed for seed in range(250, 2**32, 500) if seed not in judged)
+        return tuple(itertools.islice(others, 2 if smoke else 8))
+    try:
+        chosen = check_seeds(options.tune_seeds)
+    except ValueError as error:
+        raise UsageError(f"--tune-seeds: {error}") from error
+    both = [seed for seed in chosen if seed in judged]
+    if both:
+        raise UsageError(
+            f"--tune-seeds {both[0]} is among the seeds that are judged: settings are "
+            "chosen on others"
+        )
+    return chosen

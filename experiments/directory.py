@@ -4,14 +4,14 @@
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import seqgraph_jax as sg
-from experiments.command import UsageError
+from experiments.command import UsageError, print_line, print_table
 
 DEFAULT_OUT = Path("checkpoints")
 
@@ -104,3 +104,71 @@ def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
                 f"{settings.get(name)}: resume with the same settings, or start anew "
                 "in another directory"
             )
+
+
+@contextlib.contextmanager
+def writing_to(place: Directory) -> Iterator[None]:
+    """Turn an `OSError` into a `UsageError` that names the directory."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {place.path}: {error.strerror or error}; what was saved "
+            "before is kept, and --resume goes on from there"
+        ) from error
+
+
+@contextlib.contextmanager
+def keeping(place: Directory) -> Iterator[None]:
+    """Note on any error that what was trained before it is not lost."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, UsageError) and (place.path / "state").is_dir():
+            error.add_note(
+                f"what was trained is kept in {place.path}, and --resume goes on from "
+                "there"
+            )
+        raise
+
+
+def publish(
+    place: Directory,
+    title: str,
+    question: str,
+    command: str,
+    report: Any,
+    record: Mapping[str, Any],
+) -> None:
+    """Write report.html and results.json, and `show` the rest."""
+    runs = {k: arm for k, arm in report.arms.items() if isinstance(arm, sg.Run)}
+    notes = [*sg.reports.warnings(runs), *report.notes]
+    with writing_to(place):
+        sg.reports.page(
+            place.path,
+            title=title,
+            question=question,
+            verdicts=report.verdicts,
+            warnings=notes,
+            sections=report.sections,
+            record=record,
+            command=command,
+        )
+        sg.reports.results.write_json(
+            place.path / "results.json", {**record, **report.extra}
+        )
+    show(report, notes, place.path)
+
+
+def show(report: Any, notes: Sequence[str], directory: Path) -> None:
+    """Print tables, notes, verdicts, and where the report is."""
+    for section in report.sections:
+        if section.printed and section.table is not None:
+            print_table(section.table)
+    for line in (
+        *(f"Note: {note}" for note in notes),
+        *(f"Verdict: {verdict}" for verdict in report.verdicts),
+        f"Report: {directory / 'report.html'}",
+        *report.closing,
+    ):
+        print_line(line)

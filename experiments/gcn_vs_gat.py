@@ -198,22 +198,21 @@ def report(config: Config, data: Any, arms: Any, trained: Trained) -> Report:
     matrices = {k: confusion(arms[k], run, data.num_classes) for k, run in runs.items()}
     curves = classes.plot_training(runs, ["loss", "val_accuracy"])
     confused = classes.plot_confusion(matrices, data.class_names)
-    heading = "Every seed's test accuracy, mean and 95 % interval"
     shown = (*chosen[:2], BEST)
     tables = sg.reports.tables
     sections = [
         sg.Section("Results", result_table(runs, shown, published), printed=True),
-        sg.Section(heading, None, strips, "accuracy"),
+        sg.Section("Every seed's test accuracy and its mean", None, strips, "accuracy"),
         sg.Section("Curves", None, curves, "curves"),
-        sg.Section(
-            "Confusion of the test nodes, mean over seeds", None, confused, "confusion"
-        ),
+        sg.Section("Confusion of the test nodes", None, confused, "confusion"),
         *attention(runs, arms, data),
         sg.Section("Comparisons", tables.comparison_table(comparisons)),
         sg.Section("Every seed", tables.seed_table(runs, trained.seeds, shown)),
     ]
-    notes = [*notes_on_nodes(data, config.features, config.random_splits)]
-    return Report(runs, verdicts, sections, comparisons, notes)
+    task = next(iter(arms.values())).task
+    own = config.random_splits and not sg.training.arms.same_tasks(task)
+    notes = notes_on_nodes(data, config.features, own)
+    return Report(runs, verdicts, sections, comparisons, [*notes])
 
 
 def result_table(

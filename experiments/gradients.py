@@ -100,11 +100,11 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     )
 
 
-def network(cell: str, config: Config, task: Any, **options: Any) -> Any:
+def network(cell: str, config: Config, task: Any) -> Any:
     """The network that learns the task."""
     copies = isinstance(task, sg.Copy)
     sizes = (task.num_classes, task.num_copied, task.num_symbols) if copies else (1, 1)
-    return sg.SequenceReader(cell, config.features, *sizes, cell_options=options)
+    return sg.SequenceReader(cell, config.features, *sizes)
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def measure(config: Config, runs: Mapping[str, Any]) -> Measures:
     task = sg.tasks.DELAY_TASKS[config.task](config.flow_delay)
     options = {"lstm": [{"forget_bias": bias} for bias in config.forget_biases]}
     models = {
-        cell: [network(cell, config, task, **o) for o in ({}, *options.get(cell, ()))]
-        for cell in runs
+        cell: [run.model.clone(cell_options=o) for o in ({}, *options.get(cell, ()))]
+        for cell, run in runs.items()
     }
     starts = initial_params(models, task, initial)
     at_delay = slice(config.delays.index(config.flow_delay), None, len(config.delays))

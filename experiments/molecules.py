@@ -223,8 +223,11 @@ def report(data: Any, kind: str, splits: list, tasks: list, trained: Trained) ->
         sg.Section("Batches", batch_table(tasks)),
         sg.Section("Every seed", sg.reports.seed_table(arms, trained.seeds, [test])),
     ]
-    note = ONE_SPLIT if kind == "scaffold" else NEW_SPLITS.format(data.num_graphs)
-    notes = [note, *([ONE_WAY] if data.one_way else [])]
+    first, *others = splits[:: len(splits) // len(trained.seeds)]
+    notes = [ONE_SPLIT] if kind == "scaffold" else []
+    if any((other.test_mask != first.test_mask).any() for other in others):
+        notes.append(NEW_SPLITS.format(data.num_graphs))
+    notes += [ONE_WAY] if data.one_way else []
     verdicts = [pair.verdict for pair in compared.pairs]
     return Report(arms, verdicts, sections, [compared], notes)
 

@@ -4,10 +4,9 @@ An experiment is a configuration, a function that builds a `Study` from it, and 
 only this experiment has: `experiment` makes the command of the three.
 """
 
-import contextlib
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +14,17 @@ import seqgraph_jax as sg
 from experiments import cli
 from experiments import command as commands
 from experiments.cli import RunOptions, TrainOptions
-from experiments.command import UsageError, print_line, print_table
-from experiments.directory import Directory, open_directory
+from experiments.command import UsageError
+from experiments.directory import (
+    Directory,
+    keeping,
+    open_directory,
+    publish,
+    writing_to,
+)
+from experiments.tuning import at_points, plan_trials, try_settings, with_tuning
 from seqgraph_jax.training.config import TrainConfig
+from seqgraph_jax.training.ranges import join_words
 
 
 class Trained(NamedTuple):
@@ -104,25 +111,45 @@ def experiment(
         commands.set_up(config.run.compilation_cache)
         usual = seeds(config)
         chosen = cli.choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
-        try:
-            study = build(config, chosen)
-            for arm in study.arms.values():
-                sg.training.check_arm(arm)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+
+        options = cli.nested(config, TrainOptions)
+
+        def built(seeds: tuple[int, ...], values: Mapping[str, Any]) -> Study:
+            try:
+                changed = cli.with_values(config, values)
+                cli.check_ranges(changed, flags=True)
+                return varied(build, changed, seeds, options.vary)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+
+        study = built(chosen, {})
         chosen = study.seeds or chosen
         num_runs = len(chosen) * (len(study.parts.values) if study.parts else 1)
-        options = cli.nested(config, TrainOptions)
         width = cli.choose_width(options, config.run.smoke, num_runs)
+        trials = plan_trials(config, options, chosen, built)
         settings = _settings(config, study, chosen, width)
+        if {*options.vary} != {*cli.VARY}:
+            settings["vary"] = sorted(options.vary)
+        if trials:
+            settings |= {"sweep": trials.grid, "tune_seeds": trials.seeds}
         with open_directory(name, config.run.out, options.resume, settings) as place:
-            with _writing_to(place):
+            with writing_to(place):
                 study.start(place.path)
             setup_s = time.perf_counter() - cli.START
-            runs = train(study, chosen, width, place, options.checkpoint_every)
-            with _keeping(place):
+            points: Mapping[str, Any] = {}
+            if trials:
+                with keeping(place):
+                    tuned = try_settings(trials, place, options, config.run.smoke)
+                    points = {k: tuned.points[tuned.chosen(k)] for k in study.arms}
+                    study = at_points(study, points, trials)
+            every = options.checkpoint_every
+            runs = train(study, chosen, width, place, every, points)
+            with keeping(place):
                 trained = Trained(chosen, runs, place.path, config.run.smoke)
                 report = study.report(trained)
+                report = with_varied(report, options.vary, chosen)
+                if trials:
+                    report = with_tuning(report, tuned)
                 record = sg.reports.results.results_record(
                     name,
                     place.settings,
@@ -136,6 +163,47 @@ def experiment(
                 publish(place, study.title, question, command, report, record)
 
     return commands.command(module, main)
+
+
+#: What a seed changes, in words.
+VARIED = {"init": "initial values", "data": "batches", "dropout": "dropout"}
+VARIED |= {"split": "splits of the data"}
+
+
+def varied(
+    build: Callable[[Any, tuple[int, ...]], Study],
+    config: Any,
+    seeds: tuple[int, ...],
+    vary: Collection[str],
+) -> Study:
+    """The study whose seeds differ in what varies, and in all else are as the first.
+
+    Raises `ValueError` for what cannot be trained, and if seeds would not differ.
+    """
+    of_splits = seeds if "split" in vary else seeds[:1] * len(seeds)
+    study = build(config, of_splits)
+    keys = tuple(name for name in sg.training.loop.Keys._fields if name in vary)
+    arms = {name: arm._replace(vary=keys) for name, arm in study.arms.items()}
+    for arm in arms.values():
+        sg.training.check_arm(arm)
+        if {*vary} != {*cli.VARY}:
+            sg.training.arms.check_vary(arm, len(seeds))
+    return replace(study, arms=arms)
+
+
+def with_varied(report: Report, vary: Collection[str], seeds: Sequence[int]) -> Report:
+    """The report, with a note on what seeds do not differ in."""
+    if {*vary} == {*cli.VARY}:
+        return report
+    theirs, others = (
+        join_words([words for name, words in VARIED.items() if (name in vary) is given])
+        for given in (True, False)
+    )
+    note = (
+        f"Seeds differ in {theirs} alone; {others} are those of seed {seeds[0]} for "
+        "all, and intervals and tests say nothing of what others would give."
+    )
+    return replace(report, notes=[*report.notes, note])
 
 
 def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:
@@ -166,44 +234,19 @@ def _settings(
     return {**flags, **study.settings, "seeds": seeds, **widths}
 
 
-@contextlib.contextmanager
-def _writing_to(place: Directory) -> Iterator[None]:
-    """Turn an `OSError` into a `UsageError` that names the directory."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {place.path}: {error.strerror or error}; what was saved "
-            "before is kept, and --resume goes on from there"
-        ) from error
-
-
-@contextlib.contextmanager
-def _keeping(place: Directory) -> Iterator[None]:
-    """Note on any error that what was trained before it is not lost."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, UsageError) and (place.path / "state").is_dir():
-            error.add_note(
-                f"what was trained is kept in {place.path}, and --resume goes on from "
-                "there"
-            )
-        raise
-
-
 def train(
     study: Study,
     seeds: tuple[int, ...],
     width: int,
     place: Directory,
     checkpoint_every: float,
+    points: Mapping[str, Mapping[str, Any]],
 ) -> "dict[str, sg.Run]":
     """Train every arm for all seeds, saving on the way, and return the finished runs.
 
-    Raises `Interrupted` after a SIGINT
-    or SIGTERM, with the state saved, and `UsageError` if a checkpoint cannot be used or
-    the disk cannot be written.
+    ``points`` are settings of arms that take the place of the configuration's. Raises
+    `Interrupted` after a SIGINT or SIGTERM, with the state saved, and `UsageError` if a
+    checkpoint cannot be used or the disk cannot be written.
     """
     runs: dict[str, sg.Run] = {}
     if not study.arms:
@@ -212,12 +255,13 @@ def train(
     updates = {name: arm.config.updates for name, arm in study.arms.items()}
     look: dict[str, Any] = {"status": study.status} if study.status else {}
     with (
-        _writing_to(place),
+        writing_to(place),
         sg.training.show_progress(updates, True, line=study.line, **look) as show,
     ):
         sg.reports.results.write_metrics(metrics, {})
         for name, arm in study.arms.items():
-            where, settings = place.arm(name), place.settings
+            where = place.arm(name)
+            settings = {**place.settings, **points.get(name, {})}
             try:
                 prepared, _ = sg.prepare_saved(
                     arm,
@@ -239,45 +283,3 @@ def train(
                     sg.reports.results.append_metrics(metrics, name, run)
             runs[name] = run.on_host()
     return runs
-
-
-def publish(
-    place: Directory,
-    title: str,
-    question: str,
-    command: str,
-    report: Report,
-    record: Mapping[str, Any],
-) -> None:
-    """Write report.html and results.json, and `show` the rest."""
-    runs = {k: arm for k, arm in report.arms.items() if isinstance(arm, sg.Run)}
-    notes = [*sg.reports.warnings(runs), *report.notes]
-    with _writing_to(place):
-        sg.reports.page(
-            place.path,
-            title=title,
-            question=question,
-            verdicts=report.verdicts,
-            warnings=notes,
-            sections=report.sections,
-            record=record,
-            command=command,
-        )
-        sg.reports.results.write_json(
-            place.path / "results.json", {**record, **report.extra}
-        )
-    show(report, notes, place.path)
-
-
-def show(report: Report, notes: Sequence[str], directory: Path) -> None:
-    """Print tables, notes, verdicts, and where the report is."""
-    for section in report.sections:
-        if section.printed and section.table is not None:
-            print_table(section.table)
-    for line in (
-        *(f"Note: {note}" for note in notes),
-        *(f"Verdict: {verdict}" for verdict in report.verdicts),
-        f"Report: {directory / 'report.html'}",
-        *report.closing,
-    ):
-        print_line(line)

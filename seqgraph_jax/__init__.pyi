@@ -63,8 +63,8 @@ from .text.sampling import beam_search as beam_search
 from .text.sampling import generate as generate
 from .training import checkpoints as checkpoints
 from .training.apply import apply_seeds as apply_seeds
+from .training.arms import Arm as Arm
 from .training.config import TrainConfig as TrainConfig
-from .training.iterate import Arm as Arm
 from .training.iterate import iterate_seeds as iterate_seeds
 from .training.loop import TrainState as TrainState
 from .training.loop import num_params as num_params
@@ -78,3 +78,4 @@ from .training.saving import iterate_saved as iterate_saved
 from .training.saving import prepare_saved as prepare_saved
 from .training.seeds import train_seeds as train_seeds
 from .training.setup import set_up as set_up
+from .training.sweeps import sweep as sweep

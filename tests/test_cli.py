@@ -15,7 +15,7 @@ import seqgraph_jax as sg
 from experiments import cli, study
 from experiments.cli import RunOptions, parse
 from experiments.command import UsageError, command
-from experiments.directory import Directory, open_directory
+from experiments.directory import Directory, keeping, open_directory, show
 from seqgraph_jax import TrainConfig
 from seqgraph_jax.training.ranges import Count, Positive, Share, bounds_of
 
@@ -144,11 +144,11 @@ def test_a_fault_of_the_program_is_none(capsys):
 def test_an_error_after_training_says_what_is_kept(tmp_path):
     # A traceback after hours of training, and no word of the state.
     place = Directory(tmp_path, {})
-    with pytest.raises(KeyError) as found, study._keeping(place):
+    with pytest.raises(KeyError) as found, keeping(place):
         raise KeyError
     assert not hasattr(found.value, "__notes__")  # nothing was trained
     place.arm("gru").mkdir(parents=True)
-    with pytest.raises(KeyError) as found, study._keeping(place):
+    with pytest.raises(KeyError) as found, keeping(place):
         raise KeyError
     [note] = found.value.__notes__
     assert note.startswith(f"what was trained is kept in {tmp_path}")
@@ -199,7 +199,7 @@ def test_tables_show_names_as_they_are(capsys):
     table = sg.Table(["", "[red]gru", ":x:"], [["a[0]", "1\x1b[2J", "[/b]"]], "[i]")
     section = sg.Section("Results", table, printed=True)
     report = study.Report({}, ["[bold]v[/bold] :x:"], [section], closing=["\x07"])
-    study.show(report, ["[n] \x1b"], Path("run[1]"))
+    show(report, ["[n] \x1b"], Path("run[1]"))
     out = capsys.readouterr().out
     for words in ("[red]gru", ":x:", "a[0]", r"1\x1b[2J", "[/b]", "[i]", r"\x07"):
         assert words in out

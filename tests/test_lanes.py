@@ -11,7 +11,8 @@ import pytest
 
 import seqgraph_jax as sg
 from seqgraph_jax.training import lanes
-from seqgraph_jax.training.iterate import Arm, prepare
+from seqgraph_jax.training.arms import Arm
+from seqgraph_jax.training.iterate import prepare
 from seqgraph_jax.training.lanes import collect, lay_out, map_seeds, spread
 
 from .test_graph_batches import DATA, SPLITS

@@ -1,6 +1,7 @@
 """Vocabulary, reading, windows; measures of text; data; training on text."""
 
 import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_models_are_read_in_the_precision_that_jax_computes_in(tmp_path, dtype):
     loaded = text.load_text_model(tmp_path)
     chex.assert_trees_all_equal_dtypes(loaded.params, saved.params)
     chex.assert_trees_all_close(loaded.params, saved.params, atol=0.02)
+
+
+def test_a_model_is_the_one_that_its_checkpoint_says(tmp_path):
+    # The width of the flags, where another was chosen for the arm.
+    saved = small_text_model()
+    text.save_text_model(saved, tmp_path)
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "hidden": config["hidden"] + 1}))
+    assert text.load_text_model(tmp_path).model.features == saved.model.features
 
 
 def test_models_write_in_double_precision(tmp_path):

@@ -9,7 +9,9 @@ from . import plots as plots
 from . import power as power
 from . import results as results
 from . import statistics as statistics
+from . import sweeps as sweeps
 from . import tables as tables
+from . import tuning as tuning
 from . import verdicts as verdicts
 from .given import read_results as read_results
 from .pages import Section as Section
@@ -18,6 +20,8 @@ from .pages import report as report
 from .results import Comparisons as Comparisons
 from .results import Measured as Measured
 from .results import compare as compare
+from .sweeps import Tuned as Tuned
+from .sweeps import tune as tune
 from .tables import Table as Table
 from .tables import comparison_table as comparison_table
 from .tables import seed_table as seed_table

@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -273,10 +273,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, dumps(value, indent=2) + "\n")
 
 
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a line of JSON for each row, whole or not at all."""
+    write_text(path, "".join(dumps(row) + "\n" for row in rows))
+
+
 def write_metrics(path: Path, runs: Mapping[str, Run]) -> None:
     """Write metrics.jsonl anew from the runs."""
-    rows = (row for arm, run in runs.items() for row in metric_rows(arm, run))
-    write_text(path, "".join(dumps(row) + "\n" for row in rows))
+    write_rows(path, (r for arm, run in runs.items() for r in metric_rows(arm, run)))
 
 
 def append_metrics(path: Path, arm: str, run: Run, since: int = -1) -> None:

@@ -94,7 +94,7 @@ def load_text_model(directory: Path | str, step: int | None = None) -> TextModel
     try:
         vocabulary = Vocabulary.load(directory / "vocabulary.json")
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        model = char_lm(config, len(vocabulary))
+        char_lm(config, len(vocabulary))
         seeds = tuple(int(seed) for seed in config["seeds"])
         arm = directory / "state" / config["cell"]
     except (TextError, KeyError, TypeError, ValueError, OSError) as error:
@@ -108,6 +108,8 @@ def load_text_model(directory: Path | str, step: int | None = None) -> TextModel
             f"{directory / 'vocabulary.json'} is not the vocabulary that {arm} was "
             "trained with: its characters or their order were changed"
         )
+    config = {**config, **checkpoint.config}  # of this arm, where settings were chosen
+    model = char_lm(config, len(vocabulary))
     like = jax.eval_shape(
         lambda: jax.vmap(lambda key: _params(model, key))(
             jax.random.split(jax.random.key(0), len(seeds))

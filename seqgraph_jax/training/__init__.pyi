@@ -1,8 +1,9 @@
 from . import checkpoints as checkpoints
 from .apply import apply_seeds as apply_seeds
+from .arms import Arm as Arm
+from .arms import check_arm as check_arm
+from .arms import with_setting as with_setting
 from .config import TrainConfig as TrainConfig
-from .iterate import Arm as Arm
-from .iterate import check_arm as check_arm
 from .iterate import iterate_seeds as iterate_seeds
 from .loop import TrainState as TrainState
 from .loop import advance as advance
@@ -25,6 +26,10 @@ from .saving import iterate_saved as iterate_saved
 from .saving import prepare_saved as prepare_saved
 from .seeds import train_seeds as train_seeds
 from .setup import set_up as set_up
+from .sweeps import Sweep as Sweep
+from .sweeps import points_of as points_of
+from .sweeps import sweep as sweep
+from .sweeps import train_points as train_points
 from .task import Evaluated as Evaluated
 from .task import Stateful as Stateful
 from .task import Task as Task

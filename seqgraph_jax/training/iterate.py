@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from seqgraph_jax.training import loop
+from seqgraph_jax.training.arms import Arm, check_vary
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.lanes import (
     Width,
@@ -57,6 +59,16 @@ def run_keys(seeds: Sequence[int], parts: Parts | None = None) -> jax.Array:
     numbers = np.arange(len(parts.values))
     fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
     return fold(keys, numbers).reshape(-1)
+
+
+def varied_keys(
+    keys: jax.Array, vary: Sequence[str], num_parts: int = 1
+) -> jax.Array | loop.Keys:
+    """Keys ``[S P]`` that differ in what varies; the others are the first seed's."""
+    if set(vary) == set(loop.Keys._fields):
+        return keys
+    first = jnp.tile(keys[:num_parts], len(keys) // num_parts)
+    return loop.Keys(*(keys if name in vary else first for name in loop.Keys._fields))
 
 
 def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
@@ -107,30 +119,6 @@ def _shared_and_own(trees: Sequence[Any]) -> tuple[list[Any], list[Any], Any]:
     return shared, own, join
 
 
-class Arm(NamedTuple):
-    """What one side of a comparison is trained with.
-
-    ``task`` is one for all seeds, or a sequence with one for each. ``tx`` is any optax
-    transformation, instead of the optimiser of ``config``.
-    """
-
-    model: nn.Module
-    task: Task | Sequence[Task]
-    config: TrainConfig
-    tx: optax.GradientTransformation | None = None
-
-    @property
-    def first_task(self) -> Any:
-        """The task of the first seed, which may be that of all."""
-        return self.task[0] if isinstance(self.task, Sequence) else self.task
-
-
-def check_arm(arm: Arm) -> None:
-    """Raise `ValueError` for a task or a metric that cannot be trained with."""
-    check_task(arm.first_task)
-    judged_by(arm.first_task, arm.config.metric)
-
-
 class Prepared(NamedTuple):
     """A run so far, its lanes, and the compiled program that advances them."""
 
@@ -141,7 +129,8 @@ class Prepared(NamedTuple):
 
 def abstract_state(arm: Arm, num_runs: int) -> TrainState:
     """Shapes and dtypes of the state of ``num_runs`` runs; nothing is computed."""
-    init = partial(loop.init, arm.model, arm.first_task, arm.config, tx=arm.tx)
+    model, tx = arm.at(dict.fromkeys(arm.numbers, 1.0))
+    init = partial(loop.init, model, arm.first_task, arm.config, tx=tx)
     return jax.eval_shape(
         lambda: jax.vmap(init)(jax.random.split(jax.random.key(0), num_runs))
     )
@@ -158,7 +147,10 @@ def fresh_run(
     seeds = check_seeds(seeds)
     num_runs = len(seeds) * (len(parts.values) if parts else 1)
     first = tasks_of(arm.task, num_runs)[0]
+    num_runs *= arm.num_points
     check_key(first, arm.config.batch_size)
+    if set(arm.vary) != set(loop.Keys._fields):
+        check_vary(arm, len(seeds))
     metric = judged_by(first, arm.config.metric)
     records = records_of(first)
     trained = [record.of_training() for record in records.values()]
@@ -167,7 +159,7 @@ def fresh_run(
     run = Run(
         model=arm.model,
         config=arm.config,
-        seeds=seeds,
+        seeds=seeds * arm.num_points,
         metrics={},
         records=records | {m.name: m for m in trained},
         judged_by=metric.name,
@@ -198,28 +190,36 @@ def prepare(
     start = time.perf_counter()
     run, like = fresh_run(arm, seeds, width, parts)
     run, num_runs = resume or run, len(run.last_update)
-    (model, task, config, tx), layout = arm, lay_out(num_runs, run.width)
+    task, config, layout = arm.task, arm.config, lay_out(num_runs, run.width)
     if isinstance(task, Sequence):
-        data = [(one, loop.eval_batch(one, config)) for one in task]
+        data = [(one, loop.eval_batch(one, config)) for one in task] * arm.num_points
     else:
         data = [(task, _eval_batch(task, config))] * num_runs
     one = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), like.params
     )
-    check_batch(model, data[0][0], one, data[0][1])
+    check_batch(arm.model, data[0][0], one, data[0][1])
     shared, own, join = _shared_and_own(data)
+    each = num_runs // arm.num_points
+    numbers = {
+        k: np.repeat(np.array(v, np.float32), each) for k, v in arm.numbers.items()
+    }
 
     def init_one(shared: Any, lane: Any) -> TrainState:
-        key, own = lane
+        key, own, numbers = lane
+        model, tx = arm.at(numbers)
         return loop.init(model, join(shared, own)[0], config, key, tx)
 
     def advance_one(shared: Any, lane: Any) -> Any:
-        (key, own), state = lane
-        task, evaluation = join(shared, own)
+        fixed, state = lane
+        key, own, numbers = fixed
+        (model, tx), (task, evaluation) = arm.at(numbers), join(shared, own)
         state, metrics = loop.advance(model, task, config, key, evaluation, state, tx)
-        return ((key, own), state), metrics
+        return (fixed, state), metrics
 
-    fixed = spread((run_keys(run.seeds, parts), own), layout)
+    num_parts = len(parts.values) if parts else 1
+    keys = varied_keys(run_keys(run.seeds, parts), arm.vary, num_parts)
+    fixed = spread((keys, own, numbers), layout)
     shapes = fixed, spread_shapes(like, layout)
     advance = map_seeds(advance_one, shared, shapes, layout, donate=True)
     if resume is None:

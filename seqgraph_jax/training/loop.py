@@ -25,6 +25,18 @@ from seqgraph_jax.training.task import Evaluated, Stateful, Task
 _INIT, _DATA, _DROPOUT = range(3)  # folds of the run's key, by purpose
 
 
+class Keys(NamedTuple):
+    """A run's keys, where they differ by purpose: fields in the order of the folds."""
+
+    init: jax.Array  # initial values
+    data: jax.Array  # batches
+    dropout: jax.Array
+
+
+def _key_for(key: jax.Array | Keys, purpose: int) -> jax.Array:
+    return jax.random.fold_in(key[purpose] if isinstance(key, Keys) else key, purpose)
+
+
 class Best(NamedTuple):
     """Parameters of the evaluation with the best metric, of equals the lowest loss."""
 
@@ -64,7 +76,7 @@ def init(
     model: nn.Module,
     task: Task,
     config: TrainConfig,
-    key: jax.Array,
+    key: jax.Array | Keys,
     tx: optax.GradientTransformation | None = None,
 ) -> TrainState:
     """State before the first update; ``tx`` instead of the optimiser of ``config``.
@@ -81,9 +93,10 @@ def init(
             "modules hold their parameters themselves, so a seed cannot have its own"
         )
     batch_size = min(2, config.batch_size)  # a task may have room for no more
-    example = jax.eval_shape(lambda: task.sample(key, batch_size)).inputs
+    data_key = key.data if isinstance(key, Keys) else key
+    example = jax.eval_shape(lambda: task.sample(data_key, batch_size)).inputs
     example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), example)
-    variables = model.init(jax.random.fold_in(key, _INIT), example)
+    variables = model.init(_key_for(key, _INIT), example)
     others = ", ".join(name for name in variables if name != "params")
     if others:
         raise ValueError(
@@ -106,13 +119,13 @@ def update(
     model: nn.Module,
     task: Task,
     config: TrainConfig,
-    key: jax.Array,
+    key: jax.Array | Keys,
     state: TrainState,
     tx: optax.GradientTransformation | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update on a fresh batch; metrics are those of the batch before the update."""
     data_key, dropout_key = (
-        jax.random.fold_in(jax.random.fold_in(key, purpose), state.step)
+        jax.random.fold_in(_key_for(key, purpose), state.step)
         for purpose in (_DATA, _DROPOUT)
     )
     stateful = isinstance(task, Stateful)
@@ -142,17 +155,17 @@ def advance(
     model: nn.Module,
     task: Task,
     config: TrainConfig,
-    key: jax.Array,
+    key: jax.Array | Keys,
     evaluation: Any,
     state: TrainState,
     tx: optax.GradientTransformation | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One evaluation period: ``eval_every`` updates, then metrics on ``evaluation``.
 
-    ``key`` is the run's key and stays the same in every period. Metrics are scalars:
-    those of ``evaluation`` under their names, and those of the period's training
-    batches, averaged, under ``train_`` and their names. A seed that has stopped
-    (``patience``) keeps its state, and its metrics are NaN.
+    ``key`` is the run's key, or its `Keys`, the same in every period. Metrics are
+    scalars: those of ``evaluation`` under their names, and those of the period's
+    training batches, averaged, under ``train_`` and their names. A seed that has
+    stopped (``patience``) keeps its state, and its metrics are NaN.
     """
     period = partial(_period, model, task, config, key, evaluation, tx=tx)
     if not config.patience:
@@ -173,7 +186,7 @@ def _period(
     model: nn.Module,
     task: Task,
     config: TrainConfig,
-    key: jax.Array,
+    key: jax.Array | Keys,
     evaluation: Any,
     state: TrainState,
     tx: optax.GradientTransformation | None,

@@ -1,7 +1,8 @@
 """The optimiser that a `TrainConfig` describes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -26,27 +27,35 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
-def optimizer(config: TrainConfig) -> optax.GradientTransformation:
+#: Settings that may be arguments of the compiled program.
+TRACED = ("learning_rate", "weight_decay", "max_norm")
+
+
+def optimizer(
+    config: TrainConfig, numbers: Mapping[str, Any] = MappingProxyType({})
+) -> optax.GradientTransformation:
     """Clipping by global norm, weight decay, then the optimiser, Adam by default.
+
+    ``numbers``, which may be traced, take the place of settings named in `TRACED`.
 
     The decay is that of an L2 penalty in the loss, so Adam scales it with the gradient
     (Kingma and Ba, 2015); of ``adamw`` it is not scaled (Loshchilov and Hutter, 2019).
     Its ``init`` raises `ValueError` if ``decay_only`` is no part of the network.
     """
-    rate: Any = config.learning_rate
+    rate, decay, max_norm = (
+        numbers.get(name, getattr(config, name)) for name in TRACED
+    )
     if config.schedule != "constant" or config.warmup:
         course = SCHEDULES[config.schedule](rate, config.updates - config.warmup)
         rise = optax.linear_schedule(0.0, rate, max(config.warmup, 1))
         rate = optax.join_schedules([rise, course], [config.warmup])
-    clip = optax.clip_by_global_norm(config.max_norm)
+    clip = optax.clip_by_global_norm(max_norm)
     decays = partial(_lies_in, config.decay_only)
     if config.optimizer == "adamw":
-        return optax.chain(
-            clip, optax.adamw(rate, weight_decay=config.weight_decay, mask=decays)
-        )
+        return optax.chain(clip, optax.adamw(rate, weight_decay=decay, mask=decays))
     parts = [clip]
-    if config.weight_decay:
-        parts.append(optax.add_decayed_weights(config.weight_decay, decays))
+    if config.weight_decay or "weight_decay" in numbers:
+        parts.append(optax.add_decayed_weights(decay, decays))
     return optax.chain(*parts, OPTIMIZERS[config.optimizer](rate))
 
 

@@ -1,8 +1,18 @@
 """Ranges and choices that stand in the types of a record's fields."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,41 @@ def check_ranges(record: Any, flags: bool = False) -> None:
                 must = join_words(bound, "or") if isinstance(bound, tuple) else bound
                 shown = f"--{name.replace('_', '-')}" if flags else name
                 raise ValueError(f"{shown} must be {must}, not {value}")
+
+
+def kind_of(hint: Any) -> Any:
+    """What one value of a type is: int, float, or choices; None for anything else.
+
+    >>> kind_of(Annotated[int, AtLeast(1)] | None), kind_of(tuple[int, ...])
+    (<class 'int'>, None)
+    """
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return kind_of(inner[0])
+    if origin in (Union, UnionType):
+        others = [kind for kind in inner if kind is not NoneType]
+        return kind_of(others[0]) if len(others) == 1 else None
+    return hint if origin is Literal or hint in (int, float) else None
+
+
+def value_of(kind: Any, word: str) -> Any:
+    """A word as a value of what `kind_of` gives; raises `ValueError`, a sentence.
+
+    >>> value_of(float, "1e-3"), value_of(Literal["sum", "mean"], "mean")
+    (0.001, 'mean')
+    """
+    if get_origin(kind) is Literal:
+        if word in get_args(kind):
+            return word
+        raise ValueError(f"{word!r} is not {join_words(get_args(kind), 'or')}")
+    try:
+        value = kind(word)
+    except ValueError:
+        value = math.nan
+    if math.isnan(value):
+        number = "whole number" if kind is int else "number"
+        raise ValueError(f"{word!r} is no {number}")
+    return value
 
 
 def join_words(words: Any, last: str = "and") -> str:

@@ -16,18 +16,17 @@ import jax
 import numpy as np
 
 from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.checkpoints import CheckpointError
 from seqgraph_jax.training.iterate import (
-    Arm,
     Prepared,
     advance_seeds,
     fresh_run,
     prepare,
 )
 from seqgraph_jax.training.lanes import Width
-from seqgraph_jax.training.loop import TrainState
+from seqgraph_jax.training.loop import Keys, TrainState
 from seqgraph_jax.training.runs import Parts, Run
-from seqgraph_jax.training.task import Task
 
 
 class Interrupted(KeyboardInterrupt):
@@ -105,7 +104,7 @@ def prepare_saved(
     """
     fresh, like = fresh_run(arm, seeds, width, parts)
     if settings is None:
-        settings = _settings_of(fresh, arm.task)
+        settings = _settings_of(fresh, arm)
     settings = json.loads(json.dumps(settings, default=str))
     shapes = jax.tree.leaves(like)
     num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
@@ -141,12 +140,16 @@ def iterate_saved(
                 raise Interrupted(received[0], directory)
 
 
-def _settings_of(fresh: Run, task: Task | Sequence[Task]) -> dict[str, Any]:
+def _settings_of(fresh: Run, arm: Arm) -> dict[str, Any]:
     """What a run was asked for, as JSON values; of the task's arrays their SHA-256."""
-    digest = hashlib.sha256(_without_addresses(repr(jax.tree.structure(task))).encode())
-    for leaf in jax.tree.leaves(task):
+    digest = hashlib.sha256(
+        _without_addresses(repr(jax.tree.structure(arm.task))).encode()
+    )
+    for leaf in jax.tree.leaves(arm.task):
         digest.update(np.ascontiguousarray(leaf).tobytes())
     settings = {
+        **({"numbers": dict(arm.numbers)} if arm.numbers else {}),
+        **({} if {*arm.vary} == {*Keys._fields} else {"vary": sorted(arm.vary)}),
         "model": _without_addresses(repr(fresh.model)),
         "task": digest.hexdigest(),
         **asdict(fresh.config),

@@ -1,16 +1,20 @@
 """Train many seeds of one network: in one call, watched, saved on the way."""
 
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import optax
 
+from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.checkpoints import locked
 from seqgraph_jax.training.config import TrainConfig
-from seqgraph_jax.training.iterate import Arm, advance_seeds, prepare
+from seqgraph_jax.training.iterate import advance_seeds, prepare
 from seqgraph_jax.training.lanes import Width
+from seqgraph_jax.training.loop import Keys
 from seqgraph_jax.training.progress import show_progress
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.saving import iterate_saved, prepare_saved
@@ -26,6 +30,7 @@ def train_seeds(
     *,
     parts: Parts | None = None,
     tx: optax.GradientTransformation | None = None,
+    vary: Sequence[str] = Keys._fields,
     directory: Path | str | None = None,
     checkpoint_every: float = 60.0,
     keep_steps: Collection[int] = (),
@@ -37,7 +42,9 @@ def train_seeds(
     data in another split: what these have in common, as the same arrays, is on a
     device once. With ``parts`` every seed is trained once for each of them, such as its
     folds, and a sequence of tasks has one for each part of each seed, seed after seed.
-    ``tx`` is any optax transformation, instead of the optimiser of ``config``.
+    ``tx`` is any optax transformation, instead of the optimiser of ``config``. ``vary``
+    is what seeds differ in, by default all of ``"init"`` (initial values), ``"data"``
+    (batches) and ``"dropout"``; in all else they are as the first one.
 
     With ``directory`` the run is saved there every ``checkpoint_every`` seconds, at the
     updates ``keep_steps``, which stay, and when it is interrupted; called again with
@@ -45,11 +52,11 @@ def train_seeds(
     was never stopped. ``progress`` shows updates, metric and time left; None shows them
     in a terminal and in a notebook.
 
-    Raises `ValueError` for seeds that repeat or are out of range, for a width below 1,
-    for an unknown metric, for a directory that holds another run or in which another
-    process trains; `OSError`, before training, for one that cannot be written;
-    `Interrupted`, a `KeyboardInterrupt`, once the state is saved after Ctrl-C or
-    SIGTERM.
+    Raises `ValueError` for seeds that repeat or are out of range, or that would not
+    differ, for a width below 1, for an unknown metric, for a directory that holds
+    another run or in which another process trains; `OSError`, before training, for one
+    that cannot be written; `Interrupted`, a `KeyboardInterrupt`, once the state is
+    saved after Ctrl-C or SIGTERM.
 
     >>> from seqgraph_jax import SequenceClassifier, tasks
     >>> task = tasks.RandomCombinations(size=4)
@@ -59,21 +66,55 @@ def train_seeds(
     >>> run.metrics["loss"].shape, run.updates.tolist()
     ((3, 2), [10, 20])
     """
-    arm = Arm(model, task, config, tx)
+    arm = Arm(model, task, config, tx, vary=tuple(vary))
     name = type(model).__name__
+    with show_progress({name: config.updates}, progress) as show:
+        return train_arm(
+            arm,
+            seeds,
+            width,
+            parts=parts,
+            directory=None if directory is None else Path(directory),
+            checkpoint_every=checkpoint_every,
+            keep_steps=keep_steps,
+            show=partial(show, name),
+        )
+
+
+def train_arm(
+    arm: Arm,
+    seeds: Sequence[int],
+    width: Width = "auto",
+    *,
+    parts: Parts | None = None,
+    directory: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    checkpoint_every: float = 60.0,
+    keep_steps: Collection[int] = (),
+    show: Callable[[Run], None] = lambda run: None,
+) -> Run:
+    """`train_seeds` of an arm; ``show`` sees the run after every evaluation.
+
+    ``settings``, JSON values, are kept in ``directory``, without them those of the
+    arguments. With numbers in the arm the run has a row for each point of each seed,
+    point after point.
+    """
     with contextlib.ExitStack() as stack:
         if directory is None:
             runs = advance_seeds(prepare(arm, seeds, width, parts=parts))
         else:
-            directory = Path(directory)
             stack.enter_context(locked(directory))
             prepared, settings = prepare_saved(
-                arm, seeds, width, directory=directory, parts=parts
+                arm,
+                seeds,
+                width,
+                directory=directory,
+                settings=settings,
+                parts=parts,
             )
             runs = iterate_saved(
                 prepared, directory, settings, checkpoint_every, keep_steps
             )
-        show = stack.enter_context(show_progress({name: config.updates}, progress))
         for run in runs:
-            show(name, run)
+            show(run)
     return run.on_host()

@@ -8,5 +8,6 @@ from . import graphs as graphs
 from . import messages as messages
 from . import neighbourhoods as neighbourhoods
 from . import power as power
+from . import sweeps as sweeps
 from . import texts as texts
 from . import values as values
