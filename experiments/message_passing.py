@@ -9,7 +9,7 @@ Networks with random weights and features, many of them. On a graph of six nodes
 how many updates does a node depend on another one's input, and by which walks? On a
 graph with twins, two nodes with the same neighbours: which layers can tell them apart?
 On the six nodes and on Zachary's karate club: how fast do all nodes become alike when
-layers are put on layers? All in double precision: rounding is far from what is measured.
+layers are put on layers? All in double precision: rounding is far from what counts.
 """
 
 import math
