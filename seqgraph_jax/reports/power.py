@@ -71,7 +71,7 @@ def pairs_needed(differences: np.ndarray, power: float = 0.8) -> float:
     Found with p < 0.05 in a share ``power`` of simulated experiments; infinite if the
     largest size finds it less often, or the differences do not vary.
 
-    >>> differences = np.random.default_rng(0).normal(4, 10, 16)
+    >>> differences = np.random.default_rng(0).normal(8, 10, 16)
     >>> int(pairs_needed(differences)) in SIZES
     True
     """
