@@ -43,7 +43,7 @@ def our_arm(name: str, data: Any) -> Any:
 
 def epoch_arms(name: str, data: Any, device: str) -> dict[str, Callable[[], float]]:
     """Seconds of one training epoch, without evaluation, on one device."""
-    model, task, config, _ = our_arm(name, data)
+    model, task, config, *_ = our_arm(name, data)
     key = jax.random.key(0)
     task = jax.device_put(task)
     state = jax.jit(lambda task, key: training.init(model, task, config, key))(
@@ -75,7 +75,7 @@ def run_arms(data: Any, peer_runs: int, device: str) -> dict[str, Callable[[], f
 
     The peer's are those of ``peer_runs`` runs, multiplied. Ours include compilation.
     """
-    model, task, config, _ = our_arm("gcn", data)
+    model, task, config, *_ = our_arm("gcn", data)
 
     def peers() -> float:
         start = time.perf_counter()
