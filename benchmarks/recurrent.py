@@ -31,7 +31,7 @@ from flax.core import FrozenDict
 from torch.nn import functional
 
 import seqgraph_jax as sg
-from benchmarks.turns import in_turn, seconds, wait
+from benchmarks.turns import in_turn, per_update, seconds
 from seqgraph_jax.recurrent.torch_weights import from_torch_lstm
 from seqgraph_jax.training.setup import num_cores
 
@@ -73,15 +73,7 @@ def torch_arm(
     cell: str, features: int, updates: int, device: str
 ) -> Callable[[], float]:
     update = torch_update(cell, features, device)
-
-    def arm() -> float:
-        start = time.perf_counter()
-        for _ in range(updates):
-            update()
-        wait(device)
-        return (time.perf_counter() - start) / updates
-
-    return arm
+    return lambda: per_update(update, updates, device)
 
 
 def _worker(cell: str, features: int, updates: int, pipe: Any) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 import seqgraph_jax as sg
-from benchmarks.turns import in_turn, seconds, wait
+from benchmarks.turns import in_turn, per_update, seconds, wait
 from seqgraph_jax import text
 from seqgraph_jax.text import sampling
 from seqgraph_jax.training import loop as training
@@ -103,14 +103,7 @@ def train_arms(
 
     update = torch_update(torch.from_numpy(tokens).long().to(device))
 
-    def peer() -> float:
-        start = time.perf_counter()
-        for _ in range(updates):
-            update()
-        wait(device)
-        return (time.perf_counter() - start) / updates
-
-    arms = {"PyTorch": peer}
+    arms = {"PyTorch": lambda: per_update(update, updates, device)}
     for num_seeds in sorted(seeds, reverse=True):
         arms[f"ours, {num_seeds} seed{'s' * (num_seeds > 1)}"] = ours(num_seeds)
     return arms

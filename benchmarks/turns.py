@@ -21,6 +21,15 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
+def per_update(update: Callable[[], None], updates: int, device: str) -> float:
+    """Seconds of one of so many updates of PyTorch's."""
+    start = time.perf_counter()
+    for _ in range(updates):
+        update()
+    wait(device)
+    return (time.perf_counter() - start) / updates
+
+
 def in_turn(
     arms: dict[str, Callable[[], float]], rounds: int
 ) -> dict[str, dict[str, Any]]:

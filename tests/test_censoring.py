@@ -100,6 +100,11 @@ def test_what_was_not_watched_is_not_equivalent():
     [c] = compare_times({"short": short, "long": long}, equivalent_within=5)
     assert (c.claim, c.equivalent) == (0, False)
     assert c.verdict.startswith("short and long: no claim is made")
+    # No claim of a difference up to 40 updates either, but none of equality.
+    some = times([20, NAN, 20, NAN, NAN, 20, NAN, NAN], 40)
+    [c] = compare_times({"short": short, "some": some}, equivalent_within=5)
+    assert (c.claim, c.equivalent) == (0, False)
+    assert c.verdict.startswith("short and some: no claim is made")
     [c] = compare_times({"a": long, "b": long}, equivalent_within=5)
     assert c.equivalent
     assert "They do not differ by more than 5 updates" in c.verdict

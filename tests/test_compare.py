@@ -152,6 +152,12 @@ def test_what_differs_is_said_and_another_claim_is_exit_code_1(
         ("{}", "does not say which command made it"),
         ('{"experiment": "os", "argv": []}', "names no experiment of this package"),
         ('{"experiment": "compare", "argv": [1]}', "names no experiment"),
+        ('{"experiment": "compare", "argv": []}', "what its verdicts claim"),
+        (
+            '{"experiment": "compare", "argv": [], '
+            '"comparisons": [{"metric": "m", "a": "x", "b": "y"}]}',
+            "what its verdicts claim",
+        ),
     ],
 )
 def test_what_cannot_be_made_again_is_one_sentence(record, message, tmp_path, capsys):

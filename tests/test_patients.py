@@ -96,6 +96,13 @@ def test_only_what_was_known_at_admission_is_known(folder):
     assert known[2] == {"admission emergency", "text fever", "sex m", "age 90s"}
 
 
+def test_codes_of_a_stay_that_has_not_ended_are_not_known(folder):
+    path = folder / "ADMISSIONS.csv"
+    path.write_text(path.read_text().replace("2101-01-03 00:10", "2101-03-10 00:10"))
+    data = read_mimic(folder)
+    assert "earlier code 4019" not in names_of(data, data.known, 1, data.known_names)
+
+
 def test_rows_that_are_not_as_they_should_be_are_counted(folder):
     counts = read_mimic(folder).counts
     assert {k: n for k, n in counts.items() if k.startswith("PRESC")} == {

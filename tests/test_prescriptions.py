@@ -84,6 +84,24 @@ def test_rates_by_hand():
     np.testing.assert_allclose(plain[0], [found.start[0], 1 - found.stop[1]])
 
 
+def test_what_was_given_before_starts_again_more_often():
+    # The factor of the other group; starts counted for drugs that were active.
+    pairs = some_pairs()
+    found = rates(pairs)
+    plain = chances(found, pairs, by_past=False)
+    out = ~pairs.active
+    for past, given in enumerate((~pairs.earlier, pairs.earlier)):
+        expected = sum(
+            plain[r, j] for r, j in zip(*(out & given).nonzero(), strict=True)
+        )
+        seen = (pairs.then & out & given).sum()
+        assert found.again[past] == pytest.approx(seen / expected)
+    odds = [p / (1 - p) for p in (chances(found, pairs), plain)]
+    ratio = np.where(pairs.earlier, found.again[1], found.again[0])
+    np.testing.assert_allclose((odds[0] / odds[1])[out], ratio[out])
+    np.testing.assert_allclose(odds[0][~out], odds[1][~out])
+
+
 def test_rates_know_training_days_alone_and_nothing_of_tomorrow():
     # A rate over all patients; a target among the inputs.
     pairs = some_pairs()
