@@ -1,1 +1,1 @@
-"""One file per question; ``python -m experiments`` lists them."""
+"""One file per question; ``python -m experiments`` lists them, `harness` runs them."""

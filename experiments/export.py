@@ -20,8 +20,8 @@ from typing import Any
 
 import seqgraph_jax as sg
 from experiments import temperature
-from experiments.cli import parse
-from experiments.command import UsageError, command, command_line, set_up
+from experiments.harness.cli import parse
+from experiments.harness.command import UsageError, command, command_line, set_up
 from seqgraph_jax.training.metrics import counted
 
 MODULE = "experiments.export"

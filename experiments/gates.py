@@ -24,10 +24,17 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import lstm_vs_gru
-from experiments.cli import RunOptions, TrainOptions, with_values
-from experiments.command import UsageError
+from experiments.harness import (
+    Report,
+    RunOptions,
+    Study,
+    Trained,
+    TrainOptions,
+    experiment,
+)
+from experiments.harness.cli import with_values
+from experiments.harness.command import UsageError
 from experiments.sample import SHIPPED
-from experiments.study import Report, Study, Trained, experiment
 from seqgraph_jax.training.metrics import percent
 
 SEEDS = (0, 500, 1000, 1500)

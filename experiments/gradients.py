@@ -26,8 +26,14 @@ from rich.console import Console
 
 import seqgraph_jax as sg
 from experiments import gates
-from experiments.cli import RunOptions, TrainOptions
-from experiments.study import Report, Study, Trained, experiment
+from experiments.harness import (
+    Report,
+    RunOptions,
+    Study,
+    Trained,
+    TrainOptions,
+    experiment,
+)
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import AtLeast, Count, Positive
 

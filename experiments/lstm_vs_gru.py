@@ -21,8 +21,14 @@ from functools import partial
 from typing import Any, Literal
 
 import seqgraph_jax as sg
-from experiments.cli import RunOptions, TrainOptions
-from experiments.study import Report, Study, Trained, experiment
+from experiments.harness import (
+    Report,
+    RunOptions,
+    Study,
+    Trained,
+    TrainOptions,
+    experiment,
+)
 from seqgraph_jax.training.ranges import Count, Positive
 
 SMOKE_TESTS = 1_000  # examples of each test set that a smoke run counts

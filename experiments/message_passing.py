@@ -22,8 +22,7 @@ from typing import Annotated, Any
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.cli import RunOptions
-from experiments.study import Report, Study, Trained, experiment
+from experiments.harness import Report, RunOptions, Study, Trained, experiment
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import AtLeast, Positive
 

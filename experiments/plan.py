@@ -24,8 +24,7 @@ import numpy as np
 import tyro
 
 import seqgraph_jax as sg
-from experiments.cli import RunOptions
-from experiments.study import Report, Study, Trained, experiment
+from experiments.harness import Report, RunOptions, Study, Trained, experiment
 from seqgraph_jax.training.metrics import counted, number
 from seqgraph_jax.training.ranges import Share
 

@@ -24,8 +24,8 @@ import tyro
 
 import seqgraph_jax as sg
 from experiments.__main__ import experiments
-from experiments.cli import parse
-from experiments.command import UsageError, command, print_table, without_place
+from experiments.harness.cli import parse
+from experiments.harness.command import UsageError, command, print_table, without_place
 
 MODULE = "experiments.reproduce"
 

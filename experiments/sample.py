@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import seqgraph_jax as sg
-from experiments.cli import parse
-from experiments.command import UsageError, command, printable, set_up
+from experiments.harness.cli import parse
+from experiments.harness.command import UsageError, command, printable, set_up
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative
 
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / "grimm"

@@ -24,9 +24,8 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import train_text
-from experiments.cli import RunOptions
+from experiments.harness import Report, RunOptions, Study, Trained, experiment
 from experiments.sample import SHIPPED
-from experiments.study import Report, Study, Trained, experiment
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import Count, Positive
 

@@ -25,8 +25,15 @@ from typing import Any, Literal
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.cli import RunOptions, TrainOptions, with_values
-from experiments.study import Report, Study, Trained, experiment
+from experiments.harness import (
+    Report,
+    RunOptions,
+    Study,
+    Trained,
+    TrainOptions,
+    experiment,
+)
+from experiments.harness.cli import with_values
 from seqgraph_jax.tasks.errors import leads, measures
 from seqgraph_jax.tasks.judged import Judged, judge
 from seqgraph_jax.training.ranges import Count, FromZero

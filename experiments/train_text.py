@@ -26,8 +26,14 @@ from typing import Any, Literal
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.cli import RunOptions, TrainOptions
-from experiments.study import Report, Study, Trained, experiment
+from experiments.harness import (
+    Report,
+    RunOptions,
+    Study,
+    Trained,
+    TrainOptions,
+    experiment,
+)
 from seqgraph_jax.training.ranges import Count, Share
 
 REFERENCE = sg.TrainConfig(

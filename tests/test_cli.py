@@ -12,10 +12,10 @@ import pytest
 
 import experiments.__main__
 import seqgraph_jax as sg
-from experiments import cli, study
-from experiments.cli import RunOptions, parse
-from experiments.command import UsageError, command
-from experiments.directory import Directory, keeping, open_directory, show
+from experiments.harness import cli, study
+from experiments.harness.cli import RunOptions, parse
+from experiments.harness.command import UsageError, command
+from experiments.harness.directory import Directory, keeping, open_directory, show
 from seqgraph_jax import TrainConfig
 from seqgraph_jax.training.ranges import Count, Positive, Share, bounds_of
 
@@ -169,7 +169,7 @@ def test_characters_that_a_stream_lacks_are_escaped(monkeypatch, encoding):
 
 FULL = """
 import sys
-from experiments.command import command
+from experiments.harness.command import command
 sys.stdout = open("/dev/full", "w")
 sys.exit(command("experiments.x", lambda argv: print("much"))([]))
 """

@@ -16,8 +16,8 @@ import pytest
 
 from experiments import __main__ as listing
 from experiments import lstm_vs_gru
-from experiments.cli import parse
-from experiments.command import resume_command
+from experiments.harness.cli import parse
+from experiments.harness.command import resume_command
 from seqgraph_jax.training import checkpoints
 
 from .commands import SMOKE, smoke_run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import gates as experiment
-from experiments.command import UsageError
+from experiments.harness.command import UsageError
 from seqgraph_jax.analysis.gates import Gates, answers, layer_gates, most_varied
 from seqgraph_jax.recurrent.networks import SequenceClassifier
 from seqgraph_jax.tasks.binary import baum_sweet

@@ -9,7 +9,8 @@ import pytest
 
 import seqgraph_jax as sg
 from experiments import gcn_vs_gat, lstm_vs_gru
-from experiments.study import Report, varied, with_varied
+from experiments.harness import Report
+from experiments.harness.vary import varied, with_varied
 from seqgraph_jax.reports import sweeps, tuning
 from seqgraph_jax.training.checkpoints import CheckpointError
 from seqgraph_jax.training.iterate import run_keys, varied_keys

@@ -1,81 +1,27 @@
-"""What every experiment does: seeds, directory, training, report.
-
-An experiment is a configuration, a function that builds a `Study` from it, and what
-only this experiment has: `experiment` makes the command of the three.
-"""
+"""The command of an experiment: seeds, directory, training, report."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import Any
 
 import seqgraph_jax as sg
-from experiments import cli
-from experiments import command as commands
-from experiments.cli import RunOptions, TrainOptions
-from experiments.command import UsageError
-from experiments.directory import (
+from experiments.harness import cli
+from experiments.harness import command as commands
+from experiments.harness.choices import choose_seeds, choose_width
+from experiments.harness.cli import RunOptions, TrainOptions
+from experiments.harness.command import UsageError
+from experiments.harness.directory import (
     Directory,
     keeping,
     open_directory,
     publish,
     writing_to,
 )
-from experiments.tuning import at_points, plan_trials, try_settings, with_tuning
+from experiments.harness.study import Study, Trained
+from experiments.harness.tuning import at_points, plan_trials, try_settings, with_tuning
+from experiments.harness.vary import varied, with_varied
 from seqgraph_jax.training.config import TrainConfig
-from seqgraph_jax.training.ranges import join_words
-
-
-class Trained(NamedTuple):
-    """What a study has in hand when its report is written."""
-
-    seeds: tuple[int, ...]
-    runs: "Mapping[str, sg.Run]"  # by arm
-    directory: Path
-    smoke: bool
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came out.
-
-    ``arms`` are the runs, with what was measured after training, and what was measured
-    without; ``verdicts`` are printed, and so are the sections marked for it, ``notes``
-    on what a reader must know, and the ``closing`` lines. ``extra`` goes into
-    results.json.
-    """
-
-    arms: "Mapping[str, sg.Run | sg.Measured]"
-    verdicts: Sequence[str]
-    sections: "Sequence[sg.Section]"
-    comparisons: Sequence[Any] = ()  # of `sg.compare`
-    notes: Sequence[str] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    closing: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is trained, and what is made of it.
-
-    ``arms`` share seeds and, as ``parts``, an axis beside them; without arms nothing is
-    trained. ``report`` makes the report of what was trained. ``settings`` are written
-    beside the configuration's; ``start`` writes what else the directory needs.
-    ``status`` stands beside an arm's bar and ``line`` is printed above it at every
-    evaluation; checkpoints at ``keep_steps`` stay.
-    """
-
-    title: str
-    report: Callable[[Trained], Report]
-    arms: "Mapping[str, sg.Arm]" = field(default_factory=dict)
-    parts: "sg.Parts | None" = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    start: Callable[[Path], None] = lambda directory: None
-    status: "Callable[[sg.Run], str] | None" = None
-    line: "Callable[[sg.Run], str] | None" = None
-    keep_steps: Collection[int] = ()
-    seeds: tuple[int, ...] = ()  # of what is measured, where flags do not choose them
 
 
 def experiment(
@@ -110,7 +56,7 @@ def experiment(
         config = cli.parse(default, argv, prog, doc or "", choose, first)
         commands.set_up(config.run.compilation_cache)
         usual = seeds(config)
-        chosen = cli.choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
+        chosen = choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
 
         options = cli.nested(config, TrainOptions)
 
@@ -125,7 +71,7 @@ def experiment(
         study = built(chosen, {})
         chosen = study.seeds or chosen
         num_runs = len(chosen) * (len(study.parts.values) if study.parts else 1)
-        width = cli.choose_width(options, config.run.smoke, num_runs)
+        width = choose_width(options, config.run.smoke, num_runs)
         trials = plan_trials(config, options, chosen, built)
         settings = _settings(config, study, chosen, width)
         if {*options.vary} != {*cli.VARY}:
@@ -163,47 +109,6 @@ def experiment(
                 publish(place, study.title, question, command, report, record)
 
     return commands.command(module, main)
-
-
-#: What a seed changes, in words.
-VARIED = {"init": "initial values", "data": "batches", "dropout": "dropout"}
-VARIED |= {"split": "splits of the data"}
-
-
-def varied(
-    build: Callable[[Any, tuple[int, ...]], Study],
-    config: Any,
-    seeds: tuple[int, ...],
-    vary: Collection[str],
-) -> Study:
-    """The study whose seeds differ in what varies, and in all else are as the first.
-
-    Raises `ValueError` for what cannot be trained, and if seeds would not differ.
-    """
-    of_splits = seeds if "split" in vary else seeds[:1] * len(seeds)
-    study = build(config, of_splits)
-    keys = tuple(name for name in sg.training.loop.Keys._fields if name in vary)
-    arms = {name: arm._replace(vary=keys) for name, arm in study.arms.items()}
-    for arm in arms.values():
-        sg.training.check_arm(arm)
-        if {*vary} != {*cli.VARY}:
-            sg.training.arms.check_vary(arm, len(seeds))
-    return replace(study, arms=arms)
-
-
-def with_varied(report: Report, vary: Collection[str], seeds: Sequence[int]) -> Report:
-    """The report, with a note on what seeds do not differ in."""
-    if {*vary} == {*cli.VARY}:
-        return report
-    theirs, others = (
-        join_words([words for name, words in VARIED.items() if (name in vary) is given])
-        for given in (True, False)
-    )
-    note = (
-        f"Seeds differ in {theirs} alone; {others} are those of seed {seeds[0]} for "
-        "all, and intervals and tests say nothing of what others would give."
-    )
-    return replace(report, notes=[*report.notes, note])
 
 
 def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:

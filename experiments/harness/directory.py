@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import seqgraph_jax as sg
-from experiments.command import UsageError, print_line, print_table
+from experiments.harness.command import UsageError, print_line, print_table
 
 DEFAULT_OUT = Path("checkpoints")
 

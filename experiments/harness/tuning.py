@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import seqgraph_jax as sg
-from experiments import cli
-from experiments.cli import TrainOptions
-from experiments.command import UsageError
-from experiments.directory import Directory, writing_to
+from experiments.harness import choices
+from experiments.harness.cli import TrainOptions
+from experiments.harness.command import UsageError
+from experiments.harness.directory import Directory, writing_to
 
 
 class Trials(NamedTuple):
@@ -36,9 +36,9 @@ def plan_trials(
         if options.tune_seeds:
             raise UsageError("--tune-seeds needs --sweep, which chooses on them")
         return None
-    grid = cli.grid_of(options.sweep, config)
-    seeds = cli.choose_tune_seeds(options, judged, config.run.smoke)
-    paths = {name: path for name, (path, _) in cli.settings_of(config).items()}
+    grid = choices.grid_of(options.sweep, config)
+    seeds = choices.choose_tune_seeds(options, judged, config.run.smoke)
+    paths = {name: path for name, (path, _) in choices.settings_of(config).items()}
     try:
         points = sg.training.points_of(grid)
     except ValueError as error:
@@ -72,7 +72,7 @@ def try_settings(
     """Train every arm at every point with the tuning seeds, saving on the way."""
     num_parts = len(trials.parts.values) if trials.parts else 1
     num_runs = len(trials.points) * len(trials.seeds) * num_parts
-    width: Any = cli.choose_width(options, smoke, num_runs)
+    width: Any = choices.choose_width(options, smoke, num_runs)
     if options.seed_width == "auto" and not smoke:
         width = "auto"  # of what each program trains
     sweeps, rows = {}, []
