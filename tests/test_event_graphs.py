@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from seqgraph_jax.graph.events import RELATIONS, Room, event_graph
 from seqgraph_jax.graph.relational import RelationalConvolution
-from seqgraph_jax.joined.events import RELATIONS, event_graph
+
 
 #: Two stays: days 0 to 2, and 3 to 4.
 NEXT = np.array([1, 2, -1, 4, -1])
@@ -24,9 +25,9 @@ def edges(graph):
 def test_edges_by_hand():
     # An edge back in time, or from the last day of a stay to the first of the next.
     graph = event_graph(ROW, CODE, NEXT, 3)
-    assert graph.row.tolist() == [0, 0, 1, 1, 2, 3, 4]
-    assert graph.code.tolist() == [1, 2, 0, 2, 0, 2, 1]
-    hubs = [(5 + m, row) for m, row in enumerate(graph.row.tolist())]
+    assert graph.codes.receivers.tolist() == [0, 0, 1, 1, 2, 3, 4]
+    assert graph.codes.senders.tolist() == [1, 2, 0, 2, 0, 2, 1]
+    hubs = [(5 + m, row) for m, row in enumerate(graph.codes.receivers.tolist())]
     assert edges(graph) == {
         "to_hub": sorted(hubs),
         "from_hub": sorted((row, event) for event, row in hubs),
@@ -56,7 +57,7 @@ def test_days_without_events_and_events_that_are_not_there():
 def two_layers(graph, table):
     """Outputs of the hubs, ``[R, 4]``."""
     num_rows = len(NEXT)
-    x = jnp.concatenate([jnp.zeros((num_rows, 4)), table[graph.code]])
+    x = jnp.concatenate([jnp.zeros((num_rows, 4)), table[graph.codes.senders]])
     for k in range(2):
         layer = RelationalConvolution(4)
         params = layer.init(jax.random.key(k), x, graph.relations)

@@ -80,7 +80,7 @@ def test_rates_by_hand():
     np.testing.assert_allclose(found.start_day, [1, 1, 1, 1, 1], atol=2e-6)
     assert found.stop_day[0] < 1e-5
     assert found.stop_day[1] == pytest.approx(1 / (1 / 2))
-    plain = chances(found, pairs, by_day=False, by_past=False)
+    plain = chances(prescriptions.plain(pairs), pairs)
     np.testing.assert_allclose(plain[0], [found.start[0], 1 - found.stop[1]])
 
 
@@ -88,7 +88,7 @@ def test_what_was_given_before_starts_again_more_often():
     # The factor of the other group; starts counted for drugs that were active.
     pairs = some_pairs()
     found = rates(pairs)
-    plain = chances(found, pairs, by_past=False)
+    plain = chances(prescriptions.by_day(pairs), pairs)
     out = ~pairs.active
     for past, given in enumerate((~pairs.earlier, pairs.earlier)):
         expected = sum(
@@ -125,7 +125,7 @@ def test_a_drug_that_training_has_not_seen_has_the_mean_rate():
 
 def test_groups_of_days():
     days = np.array([0, 1, 2, 4, 5, 9, 10, 300])
-    assert prescriptions._group(days).tolist() == [0, 1, 2, 2, 3, 3, 4, 4]
+    assert prescriptions.group_of(days).tolist() == [0, 1, 2, 2, 3, 3, 4, 4]
 
 
 @needs_data

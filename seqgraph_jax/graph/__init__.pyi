@@ -2,6 +2,8 @@ from .adjacency import Adjacency as Adjacency
 from .adjacency import IndexedGraph as IndexedGraph
 from .adjacency import index_graph as index_graph
 from .attention import GraphAttention as GraphAttention
+from .events import EventGraph as EventGraph
+from .events import event_graph as event_graph
 from .features import SparseFeatures as SparseFeatures
 from .layers import GraphConvolution as GraphConvolution
 from .layers import GraphIsomorphism as GraphIsomorphism

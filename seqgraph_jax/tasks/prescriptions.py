@@ -80,7 +80,7 @@ def rates(pairs: DayPairs) -> Rates:
     """
     out, starts = ~pairs.active, pairs.then & ~pairs.active
     stops = pairs.active & ~pairs.then
-    groups = _group(pairs.day)
+    groups = group_of(pairs.day)
     every = range(len(DAY_GROUPS))
     found = Rates(
         start=_shrunk(starts.sum(0), out.sum(0), START_PRIOR),
@@ -92,34 +92,75 @@ def rates(pairs: DayPairs) -> Rates:
         again=np.ones(2),
     )
     expected = chances(found, pairs)
-    again = [
-        (starts & past).sum() / max(1e-9, expected[out & past].sum())
-        for past in (~pairs.earlier, pairs.earlier)
-    ]
+    again = []
+    for past in (~pairs.earlier, pairs.earlier):
+        seen, by_rates = (starts & past).sum(), expected[out & past].sum()
+        again.append(seen / by_rates if seen else 1.0)
     return found._replace(again=np.array(again))
 
 
-def chances(
-    of: Rates, pairs: DayPairs, by_day: bool = True, by_past: bool = True
-) -> np.ndarray:
+def log_odds(of: Rates, pairs: DayPairs) -> np.ndarray:
+    """Log-odds that each drug is active on the next day, ``[R, V]``, by rates alone."""
+    groups = group_of(pairs.day)
+    start = np.log(_odds(of.start)) + np.log(of.start_day[groups])[:, None]
+    stop = np.log(_odds(of.stop)) + np.log(of.stop_day[groups])[:, None]
+    again = np.log(of.again)
+    start = start + np.where(pairs.earlier, again[1], again[0])
+    return np.where(pairs.active, -stop, start)
+
+
+def chances(of: Rates, pairs: DayPairs) -> np.ndarray:
     """Chance that each drug is active on the next day, ``[R, V]``, by rates alone."""
-    start, stop = (_odds(p)[None] for p in (of.start, of.stop))
-    if by_day:
-        groups = _group(pairs.day)
-        start = start * of.start_day[groups][:, None]
-        stop = stop * of.stop_day[groups][:, None]
-    if by_past:
-        start = start * np.where(pairs.earlier, of.again[1], of.again[0])
-    return np.where(pairs.active, 1 / (1 + stop), start / (1 + start))
+    return 1 / (1 + np.exp(-log_odds(of, pairs)))
 
 
-def _group(day: np.ndarray) -> np.ndarray:
+def group_of(day: np.ndarray) -> np.ndarray:
+    """Group of each day of a stay, by `DAY_GROUPS`."""
     return np.searchsorted(DAY_GROUPS, day, side="right") - 1
 
 
 def _shrunk(count: np.ndarray, days: np.ndarray, prior: float) -> np.ndarray:
     mean = count.sum() / max(1, days.sum())
     return (count + prior * mean) / (days + prior)
+
+
+def copying(pairs: DayPairs) -> Rates:
+    """What is active stays so: one share of starts and one of stops, of all drugs."""
+    every = np.ones(pairs.active.shape[1])
+    start = (pairs.then & ~pairs.active).sum() / max(1, (~pairs.active).sum())
+    stop = (pairs.active & ~pairs.then).sum() / max(1, pairs.active.sum())
+    return _alone(start * every, stop * every)
+
+
+def frequency(pairs: DayPairs) -> Rates:
+    """How often each drug is given, whether it is active today or not."""
+    share = _shrunk(pairs.then.sum(0), np.full(pairs.then.shape[1], len(pairs.then)), 1)
+    return _alone(share, 1 - share)
+
+
+def plain(pairs: DayPairs) -> Rates:
+    """`rates` without factors of days and of the past."""
+    return _alone(*rates(pairs)[:2])
+
+
+def by_day(pairs: DayPairs) -> Rates:
+    """`rates` without the factor of the past."""
+    return rates(pairs)._replace(again=np.ones(2))
+
+
+def _alone(start: np.ndarray, stop: np.ndarray) -> Rates:
+    groups = np.ones(len(DAY_GROUPS))
+    return Rates(start, stop, groups, groups, np.ones(2))
+
+
+#: What is said without a network: functions of training days.
+BASELINES = {
+    "copy": copying,
+    "frequency": frequency,
+    "rates": plain,
+    "rates by day": by_day,
+    "rates by day and past": rates,
+}
 
 
 def _odds(p: np.ndarray | float) -> np.ndarray:
