@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqgraph_jax.graph.events import RELATIONS, Room, event_graph
+from seqgraph_jax.graph.events import RELATIONS, event_graph
 from seqgraph_jax.graph.relational import RelationalConvolution
-
 
 #: Two stays: days 0 to 2, and 3 to 4.
 NEXT = np.array([1, 2, -1, 4, -1])

@@ -3,6 +3,8 @@ from .checks import DataError as DataError
 from .features import features_kind as features_kind
 from .features import node_features as node_features
 from .files import from_csv as from_csv
+from .mimic import read_mimic as read_mimic
+from .patients import PatientData as PatientData
 from .records import GraphData as GraphData
 from .records import NodeData as NodeData
 from .records import from_arrays as from_arrays
@@ -15,7 +17,9 @@ from .splits import Split as Split
 from .splits import check_split as check_split
 from .splits import fold_splits as fold_splits
 from .splits import graph_splits as graph_splits
+from .splits import patient_splits as patient_splits
 from .splits import random_split as random_split
 from .splits import scaffold_split as scaffold_split
 from .splits import shuffled_split as shuffled_split
 from .synthetic import draw_molecules as draw_molecules
+from .synthetic_records import draw_records as draw_records

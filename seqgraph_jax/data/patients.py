@@ -6,7 +6,8 @@ is not in the record.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -53,6 +54,26 @@ class PatientData:
     num_patients = property(lambda self: len(np.unique(self.patient)))
     num_stays = property(lambda self: len(self.patient))
     num_drugs = property(lambda self: len(self.drug_names))
+
+    def first_patients(self, number: int) -> "PatientData":
+        """The record of the first patients alone, with the same names."""
+        kept = np.isin(self.patient, np.unique(self.patient)[:number])
+        place = np.cumsum(kept) - 1  # of each stay among those kept
+
+        def of(record: Any) -> Any:
+            stays = kept[record.stay]
+            columns = {name: leaf[stays] for name, leaf in vars(record).items()}
+            columns["stay"] = place[columns["stay"]].astype(np.int32)
+            return type(record)(**columns)
+
+        return replace(
+            self,
+            patient=self.patient[kept],
+            num_days=self.num_days[kept],
+            orders=of(self.orders),
+            flags=of(self.flags),
+            known=self.known[np.flatnonzero(kept)],
+        )
 
     @property
     def days(self) -> np.ndarray:

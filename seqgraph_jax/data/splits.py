@@ -97,6 +97,31 @@ def fold_splits(labels: np.ndarray, num_folds: int, seed: int) -> list[Split]:
     return splits
 
 
+def patient_splits(num_patients: int, num_folds: int, seed: int) -> list[Split]:
+    """Splits of a cross-validation of patients: each fold once the test set.
+
+    Of the other patients every fifth, in an order at random, is in the validation set.
+    Raises `ValueError` if there are too few patients for three sets.
+
+    >>> [split, *_] = patient_splits(25, num_folds=5, seed=0)
+    >>> [int(members.sum()) for members in split]
+    [16, 4, 5]
+    """
+    if num_patients < max(4, num_folds):
+        raise ValueError(
+            f"{num_patients} patients are too few for {num_folds} folds, each with "
+            "training, validation and test patients"
+        )
+    order = np.random.default_rng(seed).permutation(num_patients)
+    splits = []
+    for k in range(num_folds):
+        test = order[k::num_folds]
+        rest = order[np.arange(num_patients) % num_folds != k]
+        val = rest[::5]
+        splits.append(_split(num_patients, np.setdiff1d(rest, val), val, test))
+    return splits
+
+
 def _split(num_graphs: int, train: Any, val: Any, test: Any) -> Split:
     sets = np.zeros((3, num_graphs), bool)
     for row, members in zip(sets, (train, val, test), strict=True):

@@ -145,7 +145,6 @@ class PatientNetwork(nn.Module):
         mean = sum_at_receivers(days, x[R:]) / jnp.maximum(number, 1)
         return jnp.concatenate([x[:R], mean], axis=-1)
 
-
     def code_table(self, name: str, scale: float) -> jax.Array:
         """A row for each code, at first that of its kind: ``[N, H]``."""
         kinds, normal = len(self.num_codes), nn.initializers.normal(scale)

@@ -2,7 +2,9 @@ from . import baselines as baselines
 from . import errors as errors
 from . import forecasts as forecasts
 from . import judged as judged
+from . import judged_stays as judged_stays
 from . import nodes as nodes
+from . import prescriptions as prescriptions
 from .binary import baum_sweet as baum_sweet
 from .classification import Batch as Batch
 from .classification import classification_metrics as classification_metrics
@@ -21,8 +23,11 @@ from .parts import PROTOCOLS as PROTOCOLS
 from .parts import Protocol as Protocol
 from .parts import part_signals as part_signals
 from .parts import part_windows as part_windows
+from .prescribing import PrescriptionTask as PrescriptionTask
+from .prescribing import prescription_tasks as prescription_tasks
 from .signals import SignalTask as SignalTask
 from .signals import signal_task as signal_task
+from .stays import pack_stays as pack_stays
 from .toy import TASKS as TASKS
 from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome

@@ -9,7 +9,7 @@ import numpy as np
 
 from seqgraph_jax.data.splits import Split
 from seqgraph_jax.tasks.classification import Batch
-from seqgraph_jax.tasks.prescriptions import DayPairs, Rates, _odds
+from seqgraph_jax.tasks.prescriptions import DayPairs, Rates, odds_of
 from seqgraph_jax.tasks.stays import DayFacts, PackedStays, StayDays
 from seqgraph_jax.training.metrics import FROM_ZERO, Metric, Metrics
 
@@ -37,12 +37,12 @@ class Asked(NamedTuple):
 
 def log_rates(of: Rates) -> LogRates:
     """Rates as a network is added to them."""
-    odds = (np.log(_odds(p)) for p in (of.start, of.stop))
+    odds = (np.log(odds_of(p)) for p in (of.start, of.stop))
     factors = (np.log(f) for f in (of.start_day, of.stop_day, of.again))
     return LogRates(*(np.asarray(leaf, np.float32) for leaf in (*odds, *factors)))
 
 
-def judge_days(outputs: jax.Array, asked: Asked) -> dict[str, jax.Array]:
+def judge_stays(outputs: jax.Array, asked: Asked) -> dict[str, jax.Array]:
     r"""Nats a day: the log-loss of what is active tomorrow, summed over drugs.
 
     .. math:: -\frac{1}{D} \sum_{t, j} \log P(\text{active}_{t+1, j}), \qquad
@@ -91,7 +91,7 @@ class PrescriptionTask:
     seen: Any  # [V] bool
     num_drugs: int = field(metadata={"static": True})
 
-    metrics = Metrics(judge_days, (NATS, NATS.of_training()))
+    metrics = Metrics(judge_stays, (NATS, NATS.of_training()))
 
     def chunks(self, chosen: Any, counted: Any) -> Batch:
         """Some chunks ``[C']``, with the days that count in them."""

@@ -19,9 +19,9 @@ START_PRIOR, STOP_PRIOR = 50.0, 5.0  # days that the mean over drugs counts as
 class DayPairs(NamedTuple):
     """R days that have a next one, and V drugs.
 
-    ``patient [R]`` and ``day [R]``, of the stay; ``active [R, V]`` says what is active
-    on the day, ``earlier [R, V]`` what was on any day of the stay so far, ``then [R,
-    V]`` what is active on the next day.
+    ``patient [R]``, 0 to P - 1 of those that have any, and ``day [R]``, of the stay;
+    ``active [R, V]`` says what is active on the day, ``earlier [R, V]`` what was on any
+    day of the stay so far, ``then [R, V]`` what is active on the next day.
     """
 
     patient: np.ndarray
@@ -29,6 +29,15 @@ class DayPairs(NamedTuple):
     active: np.ndarray
     earlier: np.ndarray
     then: np.ndarray
+
+    @property
+    def num_patients(self) -> int:
+        return int(self.patient.max()) + 1
+
+    @property
+    def out(self) -> np.ndarray:
+        """What could start: not active today, ``[R, V]``."""
+        return ~self.active
 
     def rows(self, chosen: np.ndarray) -> "DayPairs":
         """The chosen days alone."""
@@ -44,7 +53,7 @@ def day_pairs(data: PatientData) -> DayPairs:
     for first, end in zip(data.days[:-1], data.days[1:], strict=True):
         np.logical_or.accumulate(active[first:end], axis=0, out=earlier[first:end])
     return DayPairs(
-        patient=data.patient[stay[rows]],
+        patient=np.unique(data.patient[stay[rows]], return_inverse=True)[1],
         day=rows - data.days[stay[rows]],
         active=active[rows],
         earlier=earlier[rows],
@@ -102,8 +111,8 @@ def rates(pairs: DayPairs) -> Rates:
 def log_odds(of: Rates, pairs: DayPairs) -> np.ndarray:
     """Log-odds that each drug is active on the next day, ``[R, V]``, by rates alone."""
     groups = group_of(pairs.day)
-    start = np.log(_odds(of.start)) + np.log(of.start_day[groups])[:, None]
-    stop = np.log(_odds(of.stop)) + np.log(of.stop_day[groups])[:, None]
+    start = np.log(odds_of(of.start)) + np.log(of.start_day[groups])[:, None]
+    stop = np.log(odds_of(of.stop)) + np.log(of.stop_day[groups])[:, None]
     again = np.log(of.again)
     start = start + np.where(pairs.earlier, again[1], again[0])
     return np.where(pairs.active, -stop, start)
@@ -163,7 +172,7 @@ BASELINES = {
 }
 
 
-def _odds(p: np.ndarray | float) -> np.ndarray:
+def odds_of(p: np.ndarray | float) -> np.ndarray:
     p = np.clip(p, 1e-6, 1 - 1e-6)
     return p / (1 - p)
 
@@ -174,4 +183,4 @@ def _factors(of: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     days = np.array([possible.sum() for _, possible in of])
     all_days = counts.sum() / max(1, days.sum())
     shares = np.where(days > 0, counts / np.maximum(1, days), all_days)
-    return _odds(shares) / _odds(all_days)
+    return odds_of(shares) / odds_of(all_days)

@@ -45,3 +45,35 @@ def recall_at(k: int, scores: np.ndarray, happens: np.ndarray) -> np.ndarray:
     found = (above & happens).sum(1) + room * (alike & happens).sum(1)
     total = happens.sum(1)
     return np.where(total > 0, found / np.maximum(1, total), np.nan)
+
+
+def average_precisions(
+    scores: np.ndarray, happens: np.ndarray, group: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """`average_precision` where each value counts as often as its group does, ``[D]``.
+
+    Shapes: scores, happens and group ``[N]``, groups 0 to G - 1; weights ``[D, G]``.
+    With weights drawn as counts of groups it is a bootstrap of groups. NaN where
+    nothing that happens has a weight.
+
+    >>> scores, happens = np.array([3.0, 2.0, 1.0]), np.array([True, False, True])
+    >>> weights = np.array([[1, 1], [0, 2]])
+    >>> average_precisions(scores, happens, np.array([0, 1, 1]), weights).round(3)
+    array([0.833, 0.5  ])
+    """
+    borders = np.unique(scores[happens])[::-1]
+    if not len(borders):
+        return np.full(len(weights), np.nan)
+    place = np.searchsorted(-borders, -scores)  # the first border that lets it in
+    groups, group = np.unique(group, return_inverse=True)
+    shape = (len(groups), len(borders) + 1)
+    counts = []
+    for which in (np.ones_like(happens), happens):
+        flat = group[which] * shape[1] + place[which]
+        table = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
+        counts.append(weights[:, groups] @ table[:, :-1].cumsum(1).astype(float))
+    chosen, found = counts  # [D, K]
+    total = found[:, -1]
+    precision = found / np.maximum(chosen, 1e-9)
+    summed = (np.diff(found, prepend=0) * precision).sum(1)
+    return np.where(total > 0, summed / np.maximum(total, 1e-9), np.nan)

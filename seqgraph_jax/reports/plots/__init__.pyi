@@ -8,6 +8,7 @@ from . import graphs as graphs
 from . import messages as messages
 from . import neighbourhoods as neighbourhoods
 from . import power as power
+from . import stays as stays
 from . import sweeps as sweeps
 from . import texts as texts
 from . import values as values
