@@ -1,4 +1,4 @@
-"""What will be prescribed tomorrow, and does a graph of events say more than a sequence?
+"""What is prescribed tomorrow, and does a graph of events say more than a sequence?
 
 Time: TODO.
 
@@ -18,8 +18,8 @@ the rates alone where no update is better. What is compared are patients.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -35,7 +35,6 @@ from experiments.harness import (
     TrainOptions,
     experiment,
 )
-from seqgraph_jax.graph.adjacency import index_edges
 from seqgraph_jax.graph.events import RELATIONS
 from seqgraph_jax.tasks import judged_stays as judged
 from seqgraph_jax.tasks.judged_stays import JudgedStays
@@ -55,10 +54,8 @@ class Config:
     patients: Count | None = None  # take so many, the first ones (default: all)
     stays: Count = 400  # of synthetic records
     arms: tuple[Arm, ...] = ("recurrent", "graph", "joined")  # one or more
-    alone: bool = True  # each also on the drugs' frequencies in place of their rates
-    shuffled: bool = (
-        False  # also the joined network on a graph of events that are mixed
-    )
+    alone: bool = True  # each also on frequencies of drugs in place of their rates
+    shuffled: bool = False  # also the joined network on a graph whose events are mixed
     folds: Annotated[int, AtLeast(2)] = 5  # of the cross-validation of patients
     hidden: Count = 8  # features of the joined network; the others have more
     head: Count = 32  # features of the layer that joins both views
@@ -85,10 +82,33 @@ class Config:
 
 SMOKE = {
     "dataset": "synthetic", "stays": 24, "folds": 2, "hidden": 4, "head": 4,
-    "draws": 50, "train.updates": 4, "train.eval_every": 2,
+    "draws": 50, "train.updates": 4, "train.eval_every": 2, "alone": False,
+    "arms": ("recurrent", "joined"),
 }  # fmt: skip
+CAPTION = (
+    "AP pools the days and drugs of a test fold: those that are not active today for "
+    "starts, those that are for stops."
+)
+ACTIVE = (
+    "A drug counts as said from a threshold on that validation chose. Of a day with "
+    "nothing active and nothing said, F1 and Jaccard are 1."
+)
+CHOICE = (
+    "The update is that of the lowest validation loss; 0, where nothing that the "
+    "network adds lowers it. Means over seeds and folds."
+)
+CHOSEN = ("", "nothing added", "update, mean", "threshold, mean")
+KINDS = {judged.STARTS.name: "starts", judged.STOPS.name: "stops"}
+SHOWN = {
+    judged.STARTS: "AP starts",
+    judged.STOPS: "AP stops",
+    judged.RECALL: "recall@10",
+    judged.RECALL_PATIENTS: "patients",
+    judged.NATS: "nats a day",
+    judged.ACTIVE: "AP active",
+}
 RATES, FREQUENCY = "rates by day and past", "frequency"
-ALONE, SHUFFLED = "{} on frequencies", "{}, events mixed"
+ALONE, MIXED = "{} on frequencies", "joined, events mixed"
 _ORDERS = "What is foretold are orders, not what was given. No clinical claim is made."
 NOTES = {
     "demo": "All patients of the demo have died, and their dates are moved. "
@@ -100,20 +120,6 @@ AFTER = (
     "The networks are a reconstruction after Liu et al. (2020), whose equations and "
     "numbers are not public."
 )
-CAPTION = (
-    "Means over seeds; in brackets the 95 % interval over patients (bootstrap, {} "
-    "draws). AP pools the days and drugs of a test fold: of drugs that are not active "
-    "today for starts, of those that are for stops."
-)
-ACTIVE = (
-    " A drug counts as said from a threshold on that validation chose. Of a day with "
-    "nothing active and nothing said, F1 and Jaccard are 1."
-)
-CHOICE = (
-    "The update is that of the lowest validation loss; 0, where nothing that the "
-    "network adds lowers it. Means over seeds and folds."
-)
-GAPS = "Mean differences to {} with 95 % intervals over the same draws of patients."
 REMOVED = (
     "What {} loses where edges are taken away from the trained network, with intervals "
     "over patients; it is not trained again."
@@ -166,9 +172,8 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     bases = dict.fromkeys(arms, RATES)
     if config.shuffled:
         mixed = make(cohort.mixed, baseline=BASELINES[RATES])
-        name = SHUFFLED.format("joined")
-        arms[name] = sg.Arm(networks["joined"], mixed, config.train)
-        bases[name] = RATES
+        arms[MIXED] = sg.Arm(networks["joined"], mixed, config.train)
+        bases[MIXED] = RATES
     if config.alone:
         tasks = make(cohort.packed, baseline=BASELINES[FREQUENCY])
         for name in config.arms:
@@ -183,177 +188,67 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
     )
 
 
-def without_relations(packed: Any) -> Any:
-    """Inputs of the stays, and behind them again without each kind of edges."""
-    import jax
-
-    graph, spare = packed.inputs.graph, packed.row.shape[1] - 1
-
-    def lacking(r: int) -> Any:
-        relations = list(graph.relations)
-        loops = np.full(relations[r].senders.size, spare)
-        ends = relations[r].num_senders, relations[r].num_receivers
-        loops = index_edges(loops, loops, *ends)
-        relations[r] = jax.tree.map(lambda leaf: leaf[None], loops)
-        return packed.inputs._replace(graph=replace(graph, relations=tuple(relations)))
-
-    every = [packed.inputs, *map(lacking, range(len(RELATIONS)))]
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *every)
-
-
 def report(
     config: Config, cohort: Cohort, bases: Mapping[str, str], trained: Trained
 ) -> Report:
-    pairs, splits, seeds = cohort.pairs, cohort.splits, trained.seeds
+    pairs, splits, told = cohort.pairs, cohort.splits, sg.reports.foretold
     weights = judged.draw_patients(pairs.num_patients, config.draws)
     judge = partial(judged.judge_arm, pairs, splits, config.folds, weights=weights)
+    removed = next((name for name in ("joined", "graph") if name in config.arms), "")
     found: dict[str, JudgedStays] = {}
     arms: dict[str, Any] = {}
-    effects: dict[str, JudgedStays] = {}
+    lacking: dict[str, JudgedStays] = {}
     places, choices = cohort.packed.places(cohort.rows), []
     for name, baseline in BASELINES.items():
         found[name], thresholds, _ = judge(baseline=baseline)
-        arms[name] = sg.Measured(per_seed(found[name]))
+        arms[name] = sg.Measured(found[name].per_seed)
         choices.append([name, "none", "none", f"{thresholds.mean():.2f}"])
     for name, run in trained.runs.items():
-        packed = cohort.mixed if name == SHUFFLED.format("joined") else cohort.packed
-        removing = name == config.arms[-1] != "recurrent" and len(packed.row) == 1
-        inputs = without_relations(packed) if removing else packed.inputs
+        packed = cohort.mixed if name == MIXED else cohort.packed
+        size, baseline = len(packed.row), BASELINES[bases[name]]
+        both = name == removed and size == 1  # as a whole, and without each relation
+        inputs = sg.tasks.stays.and_without(packed) if both else packed.inputs
         said = run.predict(inputs, batch_size=None)  # [S P, C, R, V]
-        base, size = BASELINES[bases[name]], len(packed.row)
         sides = [said[:, k : k + size] for k in range(0, said.shape[1], size)]
         sides = [one.reshape(len(one), -1, one.shape[-1])[:, places] for one in sides]
-        found[name], thresholds, none = judge(baseline=base, added=sides[0])
-        arms[name] = run.over_parts().adding(per_seed(found[name]))
+        found[name], thresholds, none = judge(baseline=baseline, added=sides[0])
+        arms[name] = run.over_parts().adding(found[name].per_seed)
         update = np.where(none, 0, run.best_update).mean()
         shares = f"{none.mean():.0%}", f"{update:.3g}", f"{thresholds.mean():.2f}"
         choices.append([name, *shares])
         for relation, one in zip(RELATIONS, sides[1:], strict=False):
-            effects[relation] = judge(baseline=base, added=one)[0]
+            lacking[relation] = judge(baseline=baseline, added=one)[0]
     networks = [name for name in trained.runs if bases[name] == RATES]
-    compared = [
-        sg.compare(
-            {name: of_patients(found[name], metric) for name in (RATES, *networks)},
-            metric.name,
-            unit="patient",
-        )
-        for metric in (judged.NATS, judged.RECALL_PATIENTS)
-    ]
-    table, draws = sg.Table, config.draws
-    header = ["", "nothing added", "update, mean", "threshold, mean"]
+    compared = []
+    for metric in (judged.NATS, judged.RECALL_PATIENTS):
+        of = {n: told.of_patients(found[n], metric) for n in (RATES, *networks)}
+        compared.append(sg.compare(of, metric.name, unit="patient"))
+    table, section, nats = sg.Table, sg.Section, judged.NATS
+    primary, secondary = judged.PRIMARY, judged.SECONDARY
+    of_arms = partial(told.interval_table, found, draws=config.draws)
+    gaps = told.gap_table(found, networks, RATES, (*primary, judged.ACTIVE))
     sections = [
-        sg.Section("Test", short_table(found), printed=True),
-        sg.Section("Starts and stops", metric_table(found, judged.PRIMARY, draws)),
-        sg.Section("Active", metric_table(found, judged.SECONDARY, draws, ACTIVE)),
-        sg.Section("Against the rates", gap_table(found, networks)),
-        *pictures(found, networks, effects, config.arms[-1]),
-        sg.Section("Comparisons of patients", sg.reports.comparison_table(compared)),
-        sg.Section("What validation chose", table(header, choices, CHOICE)),
-        sg.Section("Who and what", cohort_table(cohort, trained.runs)),
-        sg.Section("Rows of the tables", count_table(cohort.data)),
-        sg.Section(
-            "Over seeds", sg.reports.summary_table(arms, judged.PRIMARY).turned()
-        ),
+        section("Test", told.means_table(found, SHOWN), printed=True),
+        section("Starts and stops", of_arms(metrics=primary, caption=CAPTION)),
+        section("Active tomorrow", of_arms(metrics=secondary, caption=ACTIVE)),
+        section("Against the rates", gaps),
+        *told.pictures(found, networks, RATES, nats, KINDS),
+    ]
+    if lacking:
+        heading = REMOVED.format(removed)
+        sections.append(told.removal_picture(lacking, found[removed], nats, heading))
+    over_seeds = sg.reports.summary_table(arms, primary)
+    sections += [
+        section("Comparisons of patients", sg.reports.comparison_table(compared)),
+        section("What validation chose", table(CHOSEN, choices, CHOICE)),
+        section("Who and what", cohort_table(cohort, trained.runs)),
+        section("Rows of the tables", told.count_table(cohort.data.counts)),
+        section("Over seeds", over_seeds.turned()),
     ]
     verdicts = [pair.verdict for one in compared for pair in one.pairs]
     kind = "" if config.data is not None else config.dataset
-    notes = [NOTES[kind], AFTER, said_of_best(found)]
+    notes = [NOTES[kind], AFTER, told.best_of(found, primary)]
     return Report(arms, verdicts, sections, compared, notes)
-
-
-def per_seed(one: JudgedStays) -> dict:
-    return {metric: drawn[:, 0] for metric, drawn in one.values.items()}
-
-
-def of_patients(one: JudgedStays, metric: Any) -> "sg.Measured":
-    """Each patient's mean over seeds."""
-    return sg.Measured({metric: one.by_patient[metric].mean(0)})
-
-
-def short_table(found: Mapping[str, JudgedStays]) -> "sg.Table":
-    """Means alone, for a terminal."""
-    shown = {
-        judged.STARTS: "AP starts",
-        judged.STOPS: "AP stops",
-        judged.RECALL: "recall@10, days",
-        judged.RECALL_PATIENTS: "patients",
-        judged.NATS: "nats a day",
-        judged.ACTIVE: "AP active",
-    }
-    rows = [
-        [name, *(metric.show(one.interval(metric)[0], unit=False) for metric in shown)]
-        for name, one in found.items()
-    ]
-    return sg.Table(["", *shown.values()], rows, "Means over seeds, folds and days.")
-
-
-def metric_table(
-    found: Mapping[str, JudgedStays], metrics: Any, draws: int, more: str = ""
-) -> "sg.Table":
-    rows = [
-        [name, *(words_of(metric, *one.interval(metric)) for metric in metrics)]
-        for name, one in found.items()
-    ]
-    header = ["", *(metric.axis for metric in metrics)]
-    return sg.Table(header, rows, CAPTION.format(draws) + more)
-
-
-def words_of(metric: Any, *numbers: float) -> str:
-    """A value and its interval, as the metric is shown."""
-    mean, low, high = (f"{metric.scale * number:.3g}" for number in numbers)
-    return f"{mean} [{low}, {high}]"
-
-
-def gap_table(found: Mapping[str, JudgedStays], networks: list) -> "sg.Table":
-    shown = (*judged.PRIMARY, judged.ACTIVE)
-    rows = []
-    for name in networks:
-        gaps = [(m, *found[name].interval(m, found[RATES])) for m in shown]
-        rows.append([name, *(words_of(*gap) for gap in gaps)])
-    return sg.Table(["", *(m.axis for m in shown)], rows, GAPS.format(RATES))
-
-
-def pictures(
-    found: Mapping[str, JudgedStays], networks: list, effects: Mapping, removed: str
-) -> "Iterator[sg.Section]":
-    """Precision and recall, calibration, gains of patients, what relations do."""
-    plots, kinds = sg.reports.plots.stays, {"starts_ap": "starts", "stops_ap": "stops"}
-    shown = {name: found[name] for name in ("copy", "rates", RATES, *networks)}
-    curves = {name: one.curves for name, one in shown.items()}
-    figure = plots.plot_precision_recall(curves, kinds)
-    heading = "Precision and recall of starts and of stops, the first seed's test days"
-    yield sg.Section(heading, None, figure, "precision_recall")
-    sums = {name: found[name].calibration for name in (RATES, *networks)}
-    figure = plots.plot_calibration(sums, kinds)
-    heading = "Are chances what they say? Bins of 20 or more, all seeds"
-    yield sg.Section(heading, None, figure, "calibration")
-    rates = found[RATES].by_patient[judged.NATS].mean(0)
-    gains = {
-        name: rates - found[name].by_patient[judged.NATS].mean(0) for name in networks
-    }
-    ends = [sg.statistics.summarize(values).ci95 for values in gains.values()]
-    figure = plots.plot_patients(gains, ends, f"gain over {RATES} (nats a day)")
-    heading = "Gain of every patient; the band is the mean's 95 % interval"
-    yield sg.Section(heading, None, figure, "patients")
-    if effects:
-        losses = {
-            name: one.interval(judged.NATS, found[removed])
-            for name, one in effects.items()
-        }
-        figure = plots.plot_effects(losses, "log-loss without, minus with (nats a day)")
-        heading = REMOVED.format(removed)
-        yield sg.Section(heading, None, figure, "relations")
-
-
-def said_of_best(found: Mapping[str, JudgedStays]) -> str:
-    """Which arm is best by what; nothing is claimed."""
-    best = []
-    for metric in judged.PRIMARY:
-        reached = {name: one.interval(metric)[0] for name, one in found.items()}
-        name = max(reached, key=lambda arm: metric.sign * reached[arm])
-        value = metric.show(reached[name])
-        best.append(f"{name} by {metric.words_for_it.partition(',')[0]} ({value})")
-    return f"Best on average: {'; '.join(best)}."
 
 
 def cohort_table(cohort: Cohort, runs: Mapping[str, Any]) -> "sg.Table":
@@ -374,20 +269,15 @@ def cohort_table(cohort: Cohort, runs: Mapping[str, Any]) -> "sg.Table":
         "chunks": len(cohort.packed.row),
         **{f"parameters, {name}": run.num_params for name, run in runs.items()},
     }
+    none = 1 - starts.any(1).mean()
     shares = {
         "starts a day": f"{starts.sum() / len(starts):.2f}",
         "stops a day": f"{stops.sum() / len(stops):.2f}",
-        "days on which nothing starts, without a recall": f"{1 - starts.any(1).mean():.1%}",
+        "days on which nothing starts, without a recall": f"{none:.1%}",
         "starts of drugs that no training patient had": f"{np.mean(beyond):.1%}",
     }
     rows = [[name, f"{number:,}"] for name, number in counts.items()]
     return sg.Table(["", ""], rows + [[*row] for row in shares.items()])
-
-
-def count_table(data: Any) -> "sg.Table":
-    """How many rows of the tables are not as they should be."""
-    rows = [[kind, f"{number:,}"] for kind, number in sorted(data.counts.items())]
-    return sg.Table(["kind", "rows"], rows or [["none", "0"]])
 
 
 main = experiment(

@@ -89,21 +89,24 @@ def event_graph(
     place = np.minimum(np.searchsorted(keys, follows), max(0, len(keys) - 1))
     there = keys[place] == follows if len(keys) else np.zeros(0, bool)
     events = num_rows + np.arange(len(keys))
-    same_code = events[goes_on][there], events[place][there]
-    next_day = hubs[next_row >= 0], next_row[next_row >= 0]
+    goes_on, there = np.flatnonzero(goes_on)[there], place[there]
+    first, second = events[goes_on], events[there]
+    day, next_day = hubs[next_row >= 0], next_row[next_row >= 0]
     if room is not None:
         if spare in row or spare in next_row or next_row[spare] >= 0:
             raise ValueError("the last day takes what fills up: nothing may be on it")
         row, code = _filled(row, room.events, spare), _filled(code, room.events, 0)
-        same_code = tuple(_filled(end, room.same_code, spare) for end in same_code)
-        next_day = tuple(_filled(end, room.next_day, spare) for end in next_day)
+        first, second = (_filled(end, room.same_code, spare) for end in (first, second))
+        day, next_day = (_filled(end, room.next_day, spare) for end in (day, next_day))
         events = num_rows + np.arange(room.events)
     size = num_rows + len(events)
-    ends = ((events, row), (row, events), same_code, next_day)
-    return EventGraph(
-        codes=index_edges(code, row, num_codes, num_rows),
-        relations=tuple(_edges(*pair, size) for pair in ends),
+    relations = (
+        _edges(events, row, size),
+        _edges(row, events, size),
+        _edges(first, second, size),
+        _edges(day, next_day, size),
     )
+    return EventGraph(index_edges(code, row, num_codes, num_rows), relations)
 
 
 def _filled(values: np.ndarray, size: int, value: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 from . import again as again
 from . import censoring as censoring
 from . import flows as flows
+from . import foretold as foretold
 from . import gates as gates
 from . import intervals as intervals
 from . import messages as messages

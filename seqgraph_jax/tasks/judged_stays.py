@@ -58,6 +58,11 @@ class JudgedStays:
     curves: Mapping[str, np.ndarray]
     calibration: Mapping[str, np.ndarray]  # [3, bins]
 
+    @property
+    def per_seed(self) -> dict[Metric, np.ndarray]:
+        """Of all patients, ``[S]`` by metric."""
+        return {metric: drawn[:, 0] for metric, drawn in self.values.items()}
+
     def interval(self, metric: Metric, other: "JudgedStays | None" = None) -> tuple:
         """Mean over seeds, and the 95 % interval over patients; of a difference."""
         drawn = self.values[metric].mean(0)
@@ -130,8 +135,8 @@ def judge_folds(
     for split, of_fold, threshold in zip(splits, chances, thresholds, strict=True):
         rows = split.test_mask[pairs.patient]
         chance[rows], said[rows] = of_fold, of_fold >= threshold
-        for metric, sides in _sides(pairs.rows(rows), of_fold).items():
-            ranked[metric].append(average_precisions(*sides, weights))
+        for metric, (score, came, of) in _sides(pairs.rows(rows), of_fold).items():
+            ranked[metric].append(average_precisions(score, came, of, weights))
     values = {metric: np.mean(found, 0)[None] for metric, found in ranked.items()}
     out, then = ~pairs.active, pairs.then
     days = {
@@ -160,12 +165,12 @@ def judge_folds(
     values[RECALL_PATIENTS] = _ratio(sums, weights @ there)[None]
     both, sizes = (np.bincount(pairs.patient, of) for of in (both, sizes))
     values[MICRO_F1] = _ratio(2 * weights @ both, weights @ sizes)[None]
-    sides = _sides(pairs, chance)
+    whole = _sides(pairs, chance)
     return JudgedStays(
         values,
         by_patient,
-        {k.name: _curve(*sides[k][:2]) for k in (STARTS, STOPS)},
-        {k.name: _calibration(*sides[k][:2]) for k in (STARTS, STOPS)},
+        {k.name: _curve(*whole[k][:2]) for k in (STARTS, STOPS)},
+        {k.name: _calibration(*whole[k][:2]) for k in (STARTS, STOPS)},
     )
 
 

@@ -1,4 +1,4 @@
-"""What is prescribed tomorrow, as a task: a network adds to log-odds that rates give."""
+"""What is prescribed tomorrow, as a task: a network adds to log-odds of rates."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

@@ -7,14 +7,14 @@ are, chunks have one shape and a network is compiled once.
 """
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from seqgraph_jax.data.patients import PatientData
-from seqgraph_jax.graph.adjacency import Adjacency
+from seqgraph_jax.graph.adjacency import Adjacency, index_edges
 from seqgraph_jax.graph.events import EventGraph, Room, event_graph
 from seqgraph_jax.tasks.prescriptions import DAY_GROUPS, group_of
 
@@ -94,7 +94,8 @@ def pack_stays(
     of_graph = code if shuffle is None else _shuffled(code, num_codes, shuffle)
 
     def graphs(code: np.ndarray) -> EventGraph:
-        found, room = [], None
+        found: list[EventGraph] = []
+        room: Room | None = None
         while len(found) < num_chunks:  # once for their sizes, once to fill them up
             found = [
                 event_graph(
@@ -109,7 +110,8 @@ def pack_stays(
             if room is None:
                 rooms = zip(*(graph.room for graph in found), strict=True)
                 room, found = Room(*map(max, rooms)), []
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+        stacked: EventGraph = jax.tree.map(lambda *leaves: np.stack(leaves), *found)
+        return stacked
 
     graph = graphs(of_graph)
     return PackedStays(
@@ -122,6 +124,28 @@ def pack_stays(
         row=row.reshape(num_chunks, num_rows),
         num_codes=num_codes,
     )
+
+
+def and_without(packed: PackedStays) -> StayDays:
+    """All chunks, and behind them all again without each relation, ``[5 C, ...]``.
+
+    Edges that are taken away join the row of no day to itself.
+    """
+    graph, spare = packed.inputs.graph, packed.row.shape[1] - 1
+
+    def lacking(r: int) -> StayDays:
+        relations = list(graph.relations)
+        edges = relations[r]
+        loops = np.full(edges.senders.shape[1], spare)
+        none = index_edges(loops, loops, edges.num_senders, edges.num_receivers)
+        relations[r] = jax.tree.map(
+            lambda leaf: np.tile(leaf, (len(packed.row), 1)), none
+        )
+        return packed.inputs._replace(graph=replace(graph, relations=tuple(relations)))
+
+    every = [packed.inputs, *map(lacking, range(len(graph.relations)))]
+    joined: StayDays = jax.tree.map(lambda *leaves: np.concatenate(leaves), *every)
+    return joined
 
 
 def _lanes(num_days: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int]:
