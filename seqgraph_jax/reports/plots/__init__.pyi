@@ -11,3 +11,4 @@ from . import power as power
 from . import sweeps as sweeps
 from . import texts as texts
 from . import values as values
+from . import variance as variance
