@@ -39,13 +39,12 @@ def test_tables_are_read_as_what_was_drawn(tmp_path):
 def test_drugs_start_as_often_as_they_should():
     # The day before of another stay; an effect a day late; chances of active drugs.
     data = draw_records(3000, num_items=4)
-    pairs, chance = day_pairs(data), start_chances(data)[data.pairs()]
-    starts = pairs.then & ~pairs.active
-    for value in (
-        synthetic_records.ANSWER,
-        synthetic_records.RARE,
-        synthetic_records.START,
-    ):
+    goes_on = np.ones(int(data.days[-1]), bool)
+    goes_on[data.days[1:] - 1] = False  # of all stays: not of those with a drug alone
+    today = np.flatnonzero(goes_on)
+    active, chance = data.active().toarray(), start_chances(data)[today]
+    starts, rule = active[today + 1] & ~active[today], synthetic_records
+    for value in (rule.ANSWER, rule.RARE, rule.START):
         there = chance == value
         n, share = there.sum(), starts[there].mean()
         assert n > 500

@@ -1,8 +1,11 @@
 from . import datasets as datasets
+from . import mimic_demo as mimic_demo
 from .checks import DataError as DataError
 from .features import features_kind as features_kind
 from .features import node_features as node_features
 from .files import from_csv as from_csv
+from .mimic import read_mimic as read_mimic
+from .patients import PatientData as PatientData
 from .records import GraphData as GraphData
 from .records import NodeData as NodeData
 from .records import from_arrays as from_arrays
@@ -19,3 +22,5 @@ from .splits import random_split as random_split
 from .splits import scaffold_split as scaffold_split
 from .splits import shuffled_split as shuffled_split
 from .synthetic import draw_molecules as draw_molecules
+from .synthetic_records import draw_records as draw_records
+from .synthetic_records import write_records as write_records
