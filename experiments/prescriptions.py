@@ -49,7 +49,7 @@ class Config:
     """Flags of this experiment."""
 
     dataset: Literal["demo", "synthetic"] = "demo"  # the demo of MIMIC-III, or drawn
-    data: Path | None = None  # a folder with tables of MIMIC-III in place of these
+    data: str | None = None  # a folder with tables of MIMIC-III in place of these
     codes: Literal["name", "ndc", "gsn"] = "name"  # what tells drugs apart
     patients: Count | None = None  # take so many, the first ones (default: all)
     stays: Count = 400  # of synthetic records
@@ -139,10 +139,10 @@ class Cohort(NamedTuple):
 
 def load(config: Config) -> Any:
     if config.data is not None:
-        return sg.data.read_mimic(config.data, config.codes)
+        return sg.data.read_mimic(Path(config.data), config.codes)
     if config.dataset == "synthetic":
         return sg.data.draw_records(config.stays, seed=0)
-    return sg.data.load_demo(config.codes)
+    return sg.data.mimic_demo.load_demo(config.codes)
 
 
 def build(config: Config, seeds: tuple[int, ...]) -> Study:

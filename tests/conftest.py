@@ -45,3 +45,12 @@ def optimized():
 def key():
     """A fixed key; fold something in for a second one."""
     return jax.random.key(20261123)
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Empty folders for SEQGRAPH_DATA and the cache; no address answers."""
+    monkeypatch.setenv("SEQGRAPH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data", tmp_path / "cache" / "seqgraph_jax" / "data"

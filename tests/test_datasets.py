@@ -1,5 +1,6 @@
 """Data sets: the formats they come in, the cache, and what is refused."""
 
+import contextlib
 import functools
 import hashlib
 import http.server
@@ -30,15 +31,6 @@ needs_data = pytest.mark.skipif(not DATA, reason="SEQGRAPH_DATA is not set")
 needs_rdkit = pytest.mark.skipif(
     not importlib.util.find_spec("rdkit"), reason="rdkit is not installed"
 )
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    """Empty folders for SEQGRAPH_DATA and the cache; no address answers."""
-    monkeypatch.setenv("SEQGRAPH_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data", datasets.cache_directory()
 
 
 def test_a_user_without_a_home_finds_what_is_there(monkeypatch, tmp_path):
@@ -507,25 +499,28 @@ def test_another_npz_under_a_known_name_is_refused(places):
         datasets.load("cora")
 
 
+@contextlib.contextmanager
+def served(folder):
+    """The address of a server of the files in a folder."""
+    serve = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(serve.func, "log_message", lambda *_: None)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}/"
+            server.shutdown()
+
+
 def test_raw_files_are_downloaded(tmp_path, places, monkeypatch):
     contents, _ = small_source(tmp_path)
-    served = tmp_path / "served"
-    served.mkdir()
+    folder = tmp_path / "served"
+    folder.mkdir()
     for name, content in contents.items():
-        (served / name).write_bytes(content)
-    handler = functools.partial(
-        http.server.SimpleHTTPRequestHandler, directory=str(served)
-    )
-    monkeypatch.setattr(
-        http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None
-    )
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{server.server_port}/"
+        (folder / name).write_bytes(content)
+    with served(folder) as address:
         _, source = small_source(tmp_path, urls=(address + "gone/", address))
         monkeypatch.setattr(datasets, "SOURCES", {"small": source})
         first = datasets.load("small")
-        server.shutdown()
     assert first.num_edges == 4
     assert same(datasets.load("small"), first)
 

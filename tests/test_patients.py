@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqgraph_jax.data import mimic_demo
 from seqgraph_jax.data.checks import DataError
 from seqgraph_jax.data.mimic import COLUMNS, read_mimic
 
-from .test_datasets import DATA, needs_data
+from .test_datasets import DATA, needs_data, served
 
 #: Two patients; the first has two stays, the later one written first.
 TABLES = {
@@ -181,3 +182,36 @@ def test_the_demo_is_as_it_was_counted():
     a_day = np.array([kept, then.sum() - kept, now.sum() - kept]) / len(rows)
     assert a_day.round(2).tolist() == [19.04, 2.42, 1.87]
     assert 2 * kept / (now.sum() + then.sum()) == pytest.approx(0.8986, abs=5e-5)
+
+
+def test_the_demo_is_downloaded_and_checked(folder, places, monkeypatch):
+    # Another file in the cache; half of the tables left; a digest of the packing.
+    _, cache = places
+    known = mimic_demo.digest_of(folder)
+    monkeypatch.setattr(mimic_demo, "KNOWN", known)
+    monkeypatch.setattr(mimic_demo, "URL", "http://127.0.0.1:9/{}.csv")
+    with pytest.raises(DataError, match=r"cannot be downloaded from .*/ADMISSIONS.csv"):
+        mimic_demo.load_demo()
+    with served(folder) as address:
+        monkeypatch.setattr(mimic_demo, "URL", address + "{}.csv")
+        (folder / "PATIENTS.csv").rename(folder / "hidden")
+        with pytest.raises(DataError, match=r"downloaded from .*/PATIENTS.csv"):
+            mimic_demo.load_demo()
+        assert not list(cache.glob("*/*.csv"))
+        (folder / "hidden").rename(folder / "PATIENTS.csv")
+        data = mimic_demo.load_demo()
+    assert data.num_stays == read_mimic(folder).num_stays
+    here = cache / mimic_demo.NAME
+    text = (here / "PATIENTS.csv").read_text()
+    (here / "PATIENTS.csv").unlink()
+    with gzip.open(here / "patients.csv.gz", "wt") as file:
+        file.write(text.upper())
+    assert mimic_demo.load_demo().known_names == data.known_names
+    (here / "D_LABITEMS.csv").write_text("itemid,label\n50,Sodium\n")
+    with pytest.raises(DataError, match="does not hold the tables of the demo"):
+        mimic_demo.load_demo()
+
+
+@needs_data
+def test_the_demo_is_the_known_one():
+    assert mimic_demo.digest_of(Path(DATA) / mimic_demo.NAME) == mimic_demo.KNOWN

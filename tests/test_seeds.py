@@ -13,7 +13,8 @@ import seqgraph_jax as sg
 from seqgraph_jax.reports.results import metric_rows
 from seqgraph_jax.training.apply import common_beginnings
 from seqgraph_jax.training.arms import Arm
-from seqgraph_jax.training.iterate import abstract_state, iterate_seeds, run_keys
+from seqgraph_jax.training.iterate import abstract_state, iterate_seeds
+from seqgraph_jax.training.keys import run_keys
 from seqgraph_jax.training.metrics import records_of
 
 from .test_training import CONFIG, MODEL, TASK, assert_same_bits

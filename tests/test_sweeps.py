@@ -4,16 +4,18 @@ import itertools
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
 import seqgraph_jax as sg
 from experiments import gcn_vs_gat, lstm_vs_gru
 from experiments.harness import Report
-from experiments.harness.vary import varied, with_varied
+from experiments.harness.vary import Vary, varied, with_varied
 from seqgraph_jax.reports import sweeps, tuning
+from seqgraph_jax.reports.variance import crossed_values
 from seqgraph_jax.training.checkpoints import CheckpointError
-from seqgraph_jax.training.iterate import run_keys, varied_keys
+from seqgraph_jax.training.keys import run_keys, varied_keys
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric
 
 from .commands import smoke_run
@@ -271,7 +273,8 @@ def test_arms_are_judged_on_other_seeds_at_their_best_setting():
 
 
 def test_seeds_differ_in_what_varies_alone():
-    # A key that is taken for another purpose; a first seed that is not the plain one's.
+    # A key that is taken for another purpose; a first seed that is not the plain one's;
+    # crossed sources exchanged; a part that is a fold of a key and no seed.
     config = replace(CONFIG, updates=10, threshold=None)
     plain = sg.train_seeds(VARIED, TASK, config, SEEDS)
     first = plain.metrics["train_loss"][0]
@@ -282,6 +285,24 @@ def test_seeds_differ_in_what_varies_alone():
         np.testing.assert_allclose(loss[vary][0], first, atol=1e-6)
         assert abs(loss[vary][1] - first) > 1e-4
     assert abs(loss["init",][1] - loss["data",][1]) > 1e-4
+    run = sg.train_seeds(VARIED, TASK, config, SEEDS, vary=["init"], cross=["data"])
+    crossed, same = run.by_seed(run.metrics["train_loss"]), run.diagonal()
+    assert run.parts == sg.Parts("data", tuple(SEEDS))
+    np.testing.assert_allclose(crossed[:, 0], loss["init",], atol=1e-6)
+    np.testing.assert_allclose(crossed[0], loss["data",], atol=1e-6)
+    np.testing.assert_allclose(
+        same.metrics["train_loss"], plain.metrics["train_loss"], atol=1e-6
+    )
+    for one, other in zip(
+        jax.tree.leaves(same.params()), jax.tree.leaves(plain.params()), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    at_best = {sg.Metric("accuracy"): same.at("accuracy", same.best)}
+    shown = dict.fromkeys(("one", "two"), same.adding(at_best))
+    values = crossed_values({"one": run, "two": run}, shown, "accuracy")
+    assert list(values) == ["one", "two", "one - two"]
+    assert (values["one"].ravel() == run.at("accuracy", run.best)).all()
+    assert not crossed_values({"one": run}, {"one": plain}, "weather")
     keys = run_keys(SEEDS, sg.Parts("fold", (0, 1)))
     found = varied_keys(keys, ("data",), 2)
     assert (found.data == keys).all()
@@ -307,7 +328,7 @@ def test_a_split_may_be_all_that_varies_or_that_of_the_first_seed():
     config = replace(config, per_class=4, num_val=5, num_test=5, dropout=0.0)
 
     def splits(*vary):
-        study = varied(gcn_vs_gat.build, config, (0, 500), vary)
+        study = varied(gcn_vs_gat.build, config, (0, 500), Vary(vary))
         assert study.arms["gcn"].vary == tuple(v for v in vary if v != "split")
         return [task.split.test_mask for task in study.arms["gcn"].task]
 
@@ -316,7 +337,7 @@ def test_a_split_may_be_all_that_varies_or_that_of_the_first_seed():
     assert (np.array(splits("init")) == one).all()
     with pytest.raises(ValueError, match="nothing here depends on data or dropout"):
         splits("data", "dropout")
-    report = with_varied(Report({}, [], []), ("split",), (0, 500))
+    report = with_varied(Report({}, [], []), Vary(("split",)), (0, 500))
     assert report.notes == [
         "Seeds differ in splits of the data alone; initial values, batches and dropout "
         "are those of seed 0 for all, and intervals and tests say nothing of what "

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import (
     Annotated,
     Any,
-    Literal,
     cast,
     get_origin,
     get_type_hints,
@@ -34,8 +33,9 @@ from seqgraph_jax.training.ranges import (
 
 #: A flag that may be given again.
 Again = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
-Varied = Literal["init", "data", "dropout", "split"]
-VARY: tuple[Varied, ...] = ("init", "data", "dropout", "split")
+VARY = ("init", "data", "dropout", "split")
+#: What differs between seeds; ``A*B`` is each seed's A with each seed's B.
+Varied = Annotated[str, tyro.conf.arg(metavar="{init,data,dropout,split,A*B}")]
 START = time.perf_counter()  # seconds; close to the process's start
 HELP = ("-h", "--help")
 
@@ -59,7 +59,7 @@ class TrainOptions:
     resume: bool = False  # go on with the run in --out, or the newest unfinished one
     checkpoint_every: NotNegative = 10.0  # seconds between checkpoints
     sweep: Again = ()  # a setting and its values, NAME=1,2,3; may be given again
-    vary: tuple[Varied, ...] = VARY  # what differs between seeds
+    vary: tuple[Varied, ...] = VARY  # what seeds differ in; A*B crosses two of these
     tune_seeds: tuple[int, ...] = ()  # seeds to choose settings on (default: 8 others)
 
 

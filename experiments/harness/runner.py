@@ -20,7 +20,13 @@ from experiments.harness.directory import (
 )
 from experiments.harness.study import Study, Trained
 from experiments.harness.tuning import at_points, plan_trials, try_settings, with_tuning
-from experiments.harness.vary import varied, with_varied
+from experiments.harness.vary import (
+    CROSSED,
+    read_vary,
+    varied,
+    with_variance,
+    with_varied,
+)
 from seqgraph_jax.training.config import TrainConfig
 
 
@@ -56,25 +62,30 @@ def experiment(
         config = cli.parse(default, argv, prog, doc or "", choose, first)
         commands.set_up(config.run.compilation_cache)
         usual = seeds(config)
-        chosen = choose_seeds(config.run, usual[:2] if config.run.smoke else usual)
-
         options = cli.nested(config, TrainOptions)
+        vary = read_vary(options.vary)
+        usual = usual[:CROSSED] if vary.cross else usual
+        usual = usual[:2] if config.run.smoke else usual
+        chosen = choose_seeds(config.run, usual)
 
         def built(seeds: tuple[int, ...], values: Mapping[str, Any]) -> Study:
             try:
                 changed = cli.with_values(config, values)
                 cli.check_ranges(changed, flags=True)
-                return varied(build, changed, seeds, options.vary)
+                return varied(build, changed, seeds, vary)
             except ValueError as error:
                 raise UsageError(str(error)) from error
 
         study = built(chosen, {})
         chosen = study.seeds or chosen
         num_runs = len(chosen) * (len(study.parts.values) if study.parts else 1)
+        num_runs *= len(chosen) if vary.cross else 1
         width = choose_width(options, config.run.smoke, num_runs)
+        if vary.cross and (options.sweep or len(chosen) < 2):
+            raise UsageError("--vary A*B takes two seeds or more, and no --sweep")
         trials = plan_trials(config, options, chosen, built)
         settings = _settings(config, study, chosen, width)
-        if {*options.vary} != {*cli.VARY}:
+        if not vary.everything:
             settings["vary"] = sorted(options.vary)
         if trials:
             settings |= {"sweep": trials.grid, "tune_seeds": trials.seeds}
@@ -91,9 +102,13 @@ def experiment(
             every = options.checkpoint_every
             runs = train(study, chosen, width, place, every, points)
             with keeping(place):
-                trained = Trained(chosen, runs, place.path, config.run.smoke)
-                report = study.report(trained)
-                report = with_varied(report, options.vary, chosen)
+                shown = runs
+                if vary.cross:
+                    shown = {name: run.diagonal() for name, run in runs.items()}
+                trained = Trained(chosen, shown, place.path, config.run.smoke)
+                report = with_varied(study.report(trained), vary, chosen)
+                if vary.cross:
+                    report = with_variance(report, runs, vary)
                 if trials:
                     report = with_tuning(report, tuned)
                 record = sg.reports.results.results_record(

@@ -1,4 +1,5 @@
 from . import datasets as datasets
+from . import mimic_demo as mimic_demo
 from .checks import DataError as DataError
 from .features import features_kind as features_kind
 from .features import node_features as node_features
@@ -23,3 +24,4 @@ from .splits import scaffold_split as scaffold_split
 from .splits import shuffled_split as shuffled_split
 from .synthetic import draw_molecules as draw_molecules
 from .synthetic_records import draw_records as draw_records
+from .synthetic_records import write_records as write_records

@@ -11,6 +11,7 @@ Source: Johnson et al., MIMIC-III, a freely accessible critical care database, 2
 import csv
 import gzip
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
@@ -135,15 +136,15 @@ def _orders(
     folder: Path, codes: Codes, stays: _Stays, counts: Counter[str]
 ) -> tuple[Orders, tuple[str, ...]]:
     names: dict[str, int] = {}
-    seen: set[tuple[str, ...]] = set()
-    found = []
+    seen: set[int] = set()
+    found = array("i")
 
     def count(kind: str) -> None:
         counts[f"PRESCRIPTIONS: {kind}"] += 1
 
     for row in table(folder, "PRESCRIPTIONS"):
         count("rows")
-        same = tuple(value for key, value in row.items() if key != "row_id")
+        same = hash(tuple(value for key, value in row.items() if key != "row_id"))
         if same in seen:
             count("repeats another row")
         seen.add(same)
@@ -177,7 +178,7 @@ def _orders(
             continue
         day, end = max(first, admitted) - admitted, min(last, discharged) - admitted
         if day <= end:
-            found.append((stay, names.setdefault(code, len(names)), day, end))
+            found.extend((stay, names.setdefault(code, len(names)), day, end))
     columns = np.array(found, np.int32).reshape(-1, 4).T
     return Orders(*columns), tuple(names)
 
@@ -187,7 +188,7 @@ def _flags(
 ) -> tuple[Events, tuple[str, ...]]:
     labels = {row["itemid"]: row["label"] for row in table(folder, "D_LABITEMS")}
     names: dict[str, int] = {}
-    found = set()
+    found = array("i")
     for row in table(folder, "LABEVENTS"):
         counts["LABEVENTS: rows"] += 1
         if not row["hadm_id"]:
@@ -204,8 +205,8 @@ def _flags(
             continue
         item = row["itemid"]
         code = names.setdefault(f"{labels.get(item, '')} ({item})", len(names))
-        found.add((stay, code, max(0, day - int(stays.first[stay]))))
-    columns = np.array(sorted(found), np.int32).reshape(-1, 3).T
+        found.extend((stay, code, max(0, day - int(stays.first[stay]))))
+    columns = np.unique(np.array(found, np.int32).reshape(-1, 3), axis=0).T
     return Events(*columns), tuple(names)
 
 

@@ -13,6 +13,7 @@ from . import statistics as statistics
 from . import sweeps as sweeps
 from . import tables as tables
 from . import tuning as tuning
+from . import variance as variance
 from . import verdicts as verdicts
 from .given import read_results as read_results
 from .pages import Section as Section

@@ -34,7 +34,8 @@ class Arm(NamedTuple):
     transformation, instead of the optimiser of ``config``. ``numbers`` are settings by
     name with a value for each of G points, which take the place of those of ``config``
     and ``model``: every seed is trained once for each point. ``vary`` is what seeds
-    differ in (`Keys`); in all else they are as the first one.
+    differ in (`Keys`); in all else they are as the first one. With ``cross`` every seed
+    is trained once with what each of the seeds draws for these, see `train_seeds`.
     """
 
     model: nn.Module
@@ -43,6 +44,7 @@ class Arm(NamedTuple):
     tx: optax.GradientTransformation | None = None
     numbers: Mapping[str, tuple[float, ...]] = MappingProxyType({})
     vary: tuple[str, ...] = Keys._fields
+    cross: tuple[str, ...] = ()
 
     @property
     def first_task(self) -> Any:
@@ -78,10 +80,15 @@ def check_vary(arm: Arm, num_seeds: int) -> None:
     Its first update is traced to see which of the keys it depends on. Nothing is
     computed.
     """
-    unknown = [name for name in arm.vary if name not in Keys._fields]
+    unknown = [name for name in (*arm.vary, *arm.cross) if name not in Keys._fields]
     if unknown:
         choices = join_words(Keys._fields, "or")
         raise ValueError(f"vary takes {choices}, not {unknown[0]!r}")
+    if {*arm.vary} & {*arm.cross}:
+        raise ValueError(f"{min({*arm.vary} & {*arm.cross})} is crossed with itself")
+    if arm.cross:
+        alone = arm._replace(task=arm.first_task, vary=arm.cross, cross=())
+        check_vary(alone, num_seeds)
     if isinstance(arm.task, Sequence):
         each = len(arm.task) // num_seeds
         seeds = [arm.task[k : k + each] for k in range(0, len(arm.task), each)]
@@ -200,9 +207,8 @@ def _apart(arm: Arm) -> tuple[Arm, dict[str, float]]:
 
 
 def _alike(one: Arm, two: Arm) -> bool:
-    if (one.model, one.config, one.vary) != (two.model, two.config, two.vary):
-        return False
-    return one.tx is two.tx and same_tasks([one.task, two.task])
+    same = [(arm.model, arm.config, arm.vary, arm.cross) for arm in (one, two)]
+    return same[0] == same[1] and one.tx is two.tx and same_tasks([one.task, two.task])
 
 
 def same_tasks(tasks: Iterable[Any]) -> bool:

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from seqgraph_jax.training import loop
 from seqgraph_jax.training.arms import Arm, check_vary
 from seqgraph_jax.training.config import TrainConfig
+from seqgraph_jax.training.keys import crossed_keys, run_keys, varied_keys
 from seqgraph_jax.training.lanes import (
     Width,
     collect,
@@ -45,30 +45,6 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
 
 
 _eval_batch = jax.jit(loop.eval_batch, static_argnames="config")
-
-
-def run_keys(seeds: Sequence[int], parts: Parts | None = None) -> jax.Array:
-    """The key of every seed, ``[S]``, or of every part of it, ``[S P]``.
-
-    That of a part is the fold of the seed's key with the part's number: a seed and a
-    part have the same key, however many others there are.
-    """
-    keys = jax.vmap(jax.random.key)(np.asarray(seeds, np.uint32))
-    if parts is None:
-        return keys
-    numbers = np.arange(len(parts.values))
-    fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
-    return fold(keys, numbers).reshape(-1)
-
-
-def varied_keys(
-    keys: jax.Array, vary: Sequence[str], num_parts: int = 1
-) -> jax.Array | loop.Keys:
-    """Keys ``[S P]`` that differ in what varies; the others are the first seed's."""
-    if set(vary) == set(loop.Keys._fields):
-        return keys
-    first = jnp.tile(keys[:num_parts], len(keys) // num_parts)
-    return loop.Keys(*(keys if name in vary else first for name in loop.Keys._fields))
 
 
 def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
@@ -145,11 +121,15 @@ def fresh_run(
     """
     set_up()
     seeds = check_seeds(seeds)
+    if arm.cross:
+        if parts is not None or arm.numbers:
+            raise ValueError("cross goes with neither parts nor a sweep")
+        parts = Parts(" and ".join(arm.cross), seeds)
     num_runs = len(seeds) * (len(parts.values) if parts else 1)
     first = tasks_of(arm.task, num_runs)[0]
     num_runs *= arm.num_points
     check_key(first, arm.config.batch_size)
-    if set(arm.vary) != set(loop.Keys._fields):
+    if arm.cross or set(arm.vary) != set(loop.Keys._fields):
         check_vary(arm, len(seeds))
     metric = judged_by(first, arm.config.metric)
     records = records_of(first)
@@ -217,8 +197,11 @@ def prepare(
         state, metrics = loop.advance(model, task, config, key, evaluation, state, tx)
         return (fixed, state), metrics
 
-    num_parts = len(parts.values) if parts else 1
-    keys = varied_keys(run_keys(run.seeds, parts), arm.vary, num_parts)
+    if arm.cross:
+        keys: Any = crossed_keys(run_keys(run.seeds), arm.vary, arm.cross)
+    else:
+        num_parts = len(parts.values) if parts else 1
+        keys = varied_keys(run_keys(run.seeds, parts), arm.vary, num_parts)
     fixed = spread((keys, own, numbers), layout)
     shapes = fixed, spread_shapes(like, layout)
     advance = map_seeds(advance_one, shared, shapes, layout, donate=True)

@@ -176,6 +176,20 @@ class Run:
         """Values of the runs of all parts, ``[S P, ...]``, as ``[S, P, ...]``."""
         return values.reshape(len(self.seeds), -1, *values.shape[1:])
 
+    def diagonal(self) -> "Run":
+        """Of S x S crossed runs those of equal seeds: a run of S seeds, on the host."""
+        n = len(self.seeds)
+        rows = (n + 1) * np.arange(n)
+        return replace(
+            self,
+            metrics={name: values[rows] for name, values in self.metrics.items()},
+            last_update=self.last_update[rows],
+            best_update=self.best_update[rows],
+            lanes=jax.tree.map(lambda leaf: leaf[rows], self.state),
+            layout=None,
+            parts=None,
+        )
+
     def over_parts(self) -> "Run":
         """The run with a row for each seed: means over its parts, without a state."""
         rows = {name: self.by_seed(v).mean(1) for name, v in self.metrics.items()}

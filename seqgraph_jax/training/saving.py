@@ -150,6 +150,7 @@ def _settings_of(fresh: Run, arm: Arm) -> dict[str, Any]:
     settings = {
         **({"numbers": dict(arm.numbers)} if arm.numbers else {}),
         **({} if {*arm.vary} == {*Keys._fields} else {"vary": sorted(arm.vary)}),
+        **({"cross": sorted(arm.cross)} if arm.cross else {}),
         "model": _without_addresses(repr(fresh.model)),
         "task": digest.hexdigest(),
         **asdict(fresh.config),

@@ -31,6 +31,7 @@ def train_seeds(
     parts: Parts | None = None,
     tx: optax.GradientTransformation | None = None,
     vary: Sequence[str] = Keys._fields,
+    cross: Sequence[str] = (),
     directory: Path | str | None = None,
     checkpoint_every: float = 60.0,
     keep_steps: Collection[int] = (),
@@ -44,7 +45,10 @@ def train_seeds(
     folds, and a sequence of tasks has one for each part of each seed, seed after seed.
     ``tx`` is any optax transformation, instead of the optimiser of ``config``. ``vary``
     is what seeds differ in, by default all of ``"init"`` (initial values), ``"data"``
-    (batches) and ``"dropout"``; in all else they are as the first one.
+    (batches) and ``"dropout"``; in all else they are as the first one. With
+    ``vary=["init"], cross=["data"]`` each of the S seeds' initial values is trained
+    with each seed's batches: S S runs, a seed's parts being the seeds of the batches
+    (`Run.diagonal` has those of equal seeds, `sg.reports.variance` takes them apart).
 
     With ``directory`` the run is saved there every ``checkpoint_every`` seconds, at the
     updates ``keep_steps``, which stay, and when it is interrupted; called again with
@@ -66,7 +70,7 @@ def train_seeds(
     >>> run.metrics["loss"].shape, run.updates.tolist()
     ((3, 2), [10, 20])
     """
-    arm = Arm(model, task, config, tx, vary=tuple(vary))
+    arm = Arm(model, task, config, tx, vary=tuple(vary), cross=tuple(cross))
     name = type(model).__name__
     with show_progress({name: config.updates}, progress) as show:
         return train_arm(

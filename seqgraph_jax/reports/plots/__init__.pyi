@@ -12,3 +12,4 @@ from . import stays as stays
 from . import sweeps as sweeps
 from . import texts as texts
 from . import values as values
+from . import variance as variance
