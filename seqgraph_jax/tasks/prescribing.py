@@ -56,9 +56,10 @@ def judge_stays(outputs: jax.Array, asked: Asked) -> dict[str, jax.Array]:
     then = jnp.concatenate([active[:, 1:], active[:, -1:]], axis=1)
     rates, group = asked.rates, asked.facts.group
     again = jnp.where(earlier, rates.again[1], rates.again[0])
-    start = again + rates.start + rates.start_day[group][..., None]
-    stop = rates.stop + rates.stop_day[group][..., None]
-    logits = jnp.where(active, -stop, start) + jnp.where(asked.seen, outputs, 0)
+    start, stop, seen = (of[None, None] for of in (rates.start, rates.stop, asked.seen))
+    start = again + start + rates.start_day[group][..., None]
+    stop = stop + rates.stop_day[group][..., None]
+    logits = jnp.where(active, -stop, start) + jnp.where(seen, outputs, 0)
     nats = jax.nn.softplus(jnp.where(then, -logits, logits)).sum(-1)
     number = asked.counted.sum().clip(1)
     return {"loss": jnp.where(asked.counted, nats, 0).sum() / number}

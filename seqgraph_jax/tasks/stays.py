@@ -68,7 +68,7 @@ def pack_stays(
     Of a day networks see the drugs active and the results flagged on it, and its group;
     of the first also what was known at admission. With ``shuffle``, a seed, the graph's
     codes are those of other events of their kind, drawn over all days: a control that
-    has as many events and edges, and no patient in them.
+    has nearly as many events, since two alike on a day are one, and no patient.
     """
     of_stay = np.unique(data.orders.stay)
     lanes, starts, num_lanes, length = _lanes(data.num_days[of_stay])
