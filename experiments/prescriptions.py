@@ -55,7 +55,7 @@ class Config:
     stays: Count = 400  # of synthetic records
     arms: tuple[Arm, ...] = ("recurrent", "graph", "joined")  # one or more
     alone: bool = True  # each also on frequencies of drugs in place of their rates
-    shuffled: bool = False  # also the joined network on a graph whose events are mixed
+    shuffled: bool = True  # also the joined network on a graph whose events are mixed
     folds: Annotated[int, AtLeast(2)] = 5  # of the cross-validation of patients
     hidden: Count = 8  # features of the joined network; the others have more
     head: Count = 32  # features of the layer that joins both views
@@ -83,12 +83,14 @@ class Config:
 SMOKE = {
     "dataset": "synthetic", "stays": 24, "folds": 2, "hidden": 4, "head": 4,
     "draws": 50, "train.updates": 4, "train.eval_every": 2, "alone": False,
+    "shuffled": False,
     "arms": ("recurrent", "joined"),
 }  # fmt: skip
 CAPTION = (
     "AP pools the days and drugs of a test fold: those that are not active today for "
     "starts, those that are for stops."
 )
+ALL = "All test days of a seed are ranked together, whatever their fold."
 ACTIVE = (
     "A drug counts as said from a threshold on that validation chose. Of a day with "
     "nothing active and nothing said, F1 and Jaccard are 1."
@@ -217,19 +219,20 @@ def report(
         shares = f"{none.mean():.0%}", f"{update:.3g}", f"{thresholds.mean():.2f}"
         choices.append([name, *shares])
         for relation, one in zip(RELATIONS, sides[1:], strict=False):
-            lacking[relation] = judge(baseline=baseline, added=one)[0]
+            lacking[relation], *_ = judge(baseline=baseline, added=one, without=none)
     networks = [name for name in trained.runs if bases[name] == RATES]
     compared = []
     for metric in (judged.NATS, judged.RECALL_PATIENTS):
         of = {n: told.of_patients(found[n], metric) for n in (RATES, *networks)}
         compared.append(sg.compare(of, metric.name, unit="patient"))
     table, section, nats = sg.Table, sg.Section, judged.NATS
-    primary, secondary = judged.PRIMARY, judged.SECONDARY
+    primary, secondary, pooled = judged.PRIMARY, judged.SECONDARY, judged.POOLED
     of_arms = partial(told.interval_table, found, draws=config.draws)
     gaps = told.gap_table(found, networks, RATES, (*primary, judged.ACTIVE))
     sections = [
         section("Test", told.means_table(found, SHOWN), printed=True),
         section("Starts and stops", of_arms(metrics=primary, caption=CAPTION)),
+        section("All test days of a seed pooled", of_arms(metrics=pooled, caption=ALL)),
         section("Active tomorrow", of_arms(metrics=secondary, caption=ACTIVE)),
         section("Against the rates", gaps),
         *told.pictures(found, networks, RATES, nats, KINDS),
@@ -245,9 +248,10 @@ def report(
         section("Rows of the tables", told.count_table(cohort.data.counts)),
         section("Over seeds", over_seeds.turned()),
     ]
-    verdicts = [pair.verdict for one in compared for pair in one.pairs]
+    verdicts = [pair.verdict for pair in compared[0].pairs]
     kind = "" if config.data is not None else config.dataset
-    notes = [NOTES[kind], AFTER, told.best_of(found, primary)]
+    aps = told.said_of_gaps(found, networks, RATES, (judged.STARTS, judged.STOPS))
+    notes = [NOTES[kind], AFTER, told.best_of(found, primary), *aps]
     return Report(arms, verdicts, sections, compared, notes)
 
 

@@ -73,6 +73,20 @@ def best_of(found: Arms, metrics: Sequence[Metric]) -> str:
     return f"Best on average, by {'; by '.join(best)}."
 
 
+def said_of_gaps(
+    found: Arms, names: Sequence[str], reference: str, metrics: Sequence[Metric]
+) -> list[str]:
+    """A sentence for each metric on the differences to one arm."""
+    said = []
+    for metric in metrics:
+        gaps = [
+            (name, found[name].interval(metric, found[reference])) for name in names
+        ]
+        each = ", ".join(f"{name} {_words(metric, gap)}" for name, gap in gaps)
+        said.append(f"{metric.axis}, minus that of {reference}: {each}.")
+    return said
+
+
 def of_patients(one: Any, metric: Metric) -> Measured:
     """Each patient's mean over seeds, to be compared; not to be written."""
     return Measured({metric: one.by_patient[metric].mean(0)})

@@ -23,17 +23,20 @@ _percent = partial(_higher, unit="%", scale=100)
 #: What is measured, the first five first of all; each says what it is a mean over.
 STARTS = _higher("starts_ap", "AP of starts, mean over folds")
 STOPS = _higher("stops_ap", "AP of stops, mean over folds")
+STARTS_POOLED = _higher("starts_ap_pooled", "AP of starts, all test days pooled")
+STOPS_POOLED = _higher("stops_ap_pooled", "AP of stops, all test days pooled")
 _RECALL = f"recall@{FIRST} of starts"
 RECALL = _percent("recall_days", f"{_RECALL}, mean over days")
 RECALL_PATIENTS = _percent("recall_patients", f"{_RECALL}, mean over patients")
 NATS = Metric("nats", "log-loss", unit="nats a day", better="lower", bounds=FROM_ZERO)
-ACTIVE = _higher("active_ap", "AP of what is active, mean over folds")
+ACTIVE = _higher("active_ap_pooled", "AP of what is active, all test days pooled")
 MICRO_F1 = _percent("micro_f1", "F1 of what is active, all days pooled")
 DAY_F1 = _percent("day_f1", "F1 of what is active, mean over days")
 JACCARD = _percent("jaccard", "Jaccard of what is active, mean over days")
 EMPTY = _percent("empty_days", "days with nothing active and nothing said")
 PRIMARY = (STARTS, STOPS, RECALL, RECALL_PATIENTS, NATS)
 SECONDARY = (ACTIVE, MICRO_F1, DAY_F1, JACCARD, EMPTY)
+POOLED = (STARTS_POOLED, STOPS_POOLED)
 
 
 def draw_patients(num_patients: int, draws: int, seed: int = 0) -> np.ndarray:
@@ -131,13 +134,18 @@ def judge_folds(
     """
     chance = np.zeros(pairs.then.shape)
     said = np.zeros(pairs.then.shape, bool)
-    ranked: dict[Metric, list[np.ndarray]] = {STARTS: [], STOPS: [], ACTIVE: []}
+    ranked: dict[Metric, list[np.ndarray]] = {STARTS: [], STOPS: []}
     for split, of_fold, threshold in zip(splits, chances, thresholds, strict=True):
         rows = split.test_mask[pairs.patient]
         chance[rows], said[rows] = of_fold, of_fold >= threshold
-        for metric, (score, came, of) in _sides(pairs.rows(rows), of_fold).items():
-            ranked[metric].append(average_precisions(score, came, of, weights))
+        sides = _sides(pairs.rows(rows), of_fold)
+        for metric, aps in ranked.items():
+            aps.append(average_precisions(*sides[metric], weights))
     values = {metric: np.mean(found, 0)[None] for metric, found in ranked.items()}
+    whole = _sides(pairs, chance)
+    for metric, pooled in ((STARTS, STARTS_POOLED), (STOPS, STOPS_POOLED)):
+        values[pooled] = average_precisions(*whole[metric], weights)[None]
+    values[ACTIVE] = average_precisions(*whole[ACTIVE], weights)[None]
     out, then = ~pairs.active, pairs.then
     days = {
         NATS: log_loss(chance, then),
@@ -165,7 +173,6 @@ def judge_folds(
     values[RECALL_PATIENTS] = _ratio(sums, weights @ there)[None]
     both, sizes = (np.bincount(pairs.patient, of) for of in (both, sizes))
     values[MICRO_F1] = _ratio(2 * weights @ both, weights @ sizes)[None]
-    whole = _sides(pairs, chance)
     return JudgedStays(
         values,
         by_patient,
@@ -181,11 +188,13 @@ def judge_arm(
     baseline: Callable[[DayPairs], Rates],
     weights: np.ndarray,
     added: Sequence[np.ndarray] | None = None,
+    without: np.ndarray | None = None,
 ) -> tuple[JudgedStays, np.ndarray, np.ndarray]:
     """All seeds' folds of an arm: ``splits [S P]``, and what a network adds in each.
 
-    Where what it adds does not lower the validation loss, nothing is added. Returns
-    what is found, the thresholds, and where nothing is added, ``[S P]``.
+    Where what it adds does not lower the validation loss, nothing is added, unless
+    ``without [S P]`` says where that is. Returns what is found, the thresholds, and
+    where nothing is added.
     """
     chances, thresholds, none = [], [], []
     for k, split in enumerate(splits):
@@ -194,7 +203,8 @@ def judge_arm(
         none.append(True)
         if added is not None:
             other, with_it = foretold(pairs, split, baseline, added[k])
-            none[k] = not log_loss(other, then).mean() < log_loss(val, then).mean()
+            losses = (log_loss(chance, then).mean() for chance in (other, val))
+            none[k] = not np.subtract(*losses) < 0 if without is None else without[k]
             val, test = (val, test) if none[k] else (other, with_it)
         thresholds.append(best_threshold(val, then))
         chances.append(test)
@@ -218,11 +228,11 @@ def _joined(found: Sequence[JudgedStays]) -> JudgedStays:
     return JudgedStays(stacked("values"), stacked("by_patient"), found[0].curves, sums)
 
 
-def _sides(pairs: DayPairs, chance: np.ndarray) -> dict[Metric, tuple]:
-    """Chance, whether it came, and patient, of all that could start, stop, be active.
+Side = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-    Chances of float32 tell as much as is known of them.
-    """
+
+def _sides(pairs: DayPairs, chance: np.ndarray) -> dict[Metric, Side]:
+    """Chance, whether it came, patient: of all that could start, stop, be active."""
     patient = np.broadcast_to(pairs.patient[:, None], chance.shape)
     out, on, then = ~pairs.active, pairs.active, pairs.then
     return {

@@ -1,5 +1,7 @@
 """How well scores rank what happens: average precision, recall of the first k."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -67,12 +69,20 @@ def average_precisions(
     place = np.searchsorted(-borders, -scores)  # the first border that lets it in
     groups, group = np.unique(group, return_inverse=True)
     shape = (len(groups), len(borders) + 1)
-    counts = []
+    tables = []
     for which in (np.ones_like(happens), happens):
         flat = group[which] * shape[1] + place[which]
         table = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
-        counts.append(weights[:, groups] @ table[:, :-1].cumsum(1).astype(float))
-    chosen, found = counts  # [D, K]
+        tables.append(table[:, :-1].cumsum(1).astype(float))
+    parts = np.array_split(
+        weights[:, groups], -(-weights.shape[0] * len(borders) // 2**21)
+    )
+    return np.concatenate([_precisions(part, *tables) for part in parts])
+
+
+def _precisions(weights: np.ndarray, of_all: np.ndarray, of_found: np.ndarray) -> Any:
+    """From counts at or above each border ``[G, K]``; in parts, to bound the memory."""
+    chosen, found = weights @ of_all, weights @ of_found  # [D, K]
     total = found[:, -1]
     precision = found / np.maximum(chosen, 1e-9)
     summed = (np.diff(found, prepend=0) * precision).sum(1)

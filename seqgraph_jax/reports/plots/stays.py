@@ -9,6 +9,7 @@ from seqgraph_jax.reports.plots.curves import COLOURS, finish_axes
 from seqgraph_jax.reports.plots.style import drawn, own_style
 
 TICKS = {1e-3: "0.1 %", 1e-2: "1 %", 1e-1: "10 %", 1.0: "100 %"}
+LEAST = 0.01  # recall from which on curves are drawn; before, precision is of a few
 DASHES = ("-", "--", ":")
 
 
@@ -25,11 +26,10 @@ def plot_precision_recall(
     panels = figure.subplots(1, len(kinds), squeeze=False)[0]
     for axes, (kind, words) in zip(panels, kinds.items(), strict=True):
         for k, (arm, of_arm) in enumerate(curves.items()):
-            recall, precision = of_arm[kind]
+            recall, precision = of_arm[kind][:, of_arm[kind][0] >= LEAST]
             axes.plot(recall, precision, lw=1.2, label=drawn(arm), **_look(k))
         axes.set_title(words, fontsize="medium", loc="left")
-        top = max(np.max(of_arm[kind][1][1:], initial=0) for of_arm in curves.values())
-        axes.set_ylim(0, min(1.02, 1.1 * top) or 1)
+        axes.set_ylim(bottom=0)
         finish_axes(axes, "recall", "precision" if axes is panels[0] else "")
     panels[-1].legend(fontsize="small", frameon=False)
     return figure
