@@ -124,6 +124,20 @@ def prescription_tasks(
 
     ``rows [R]`` are those of the day pairs in the record; ``baseline`` makes `Rates` of
     the training patients' days, which a network is added to.
+
+    >>> from seqgraph_jax.data.splits import patient_splits
+    >>> from seqgraph_jax.data.synthetic_records import draw_records
+    >>> from seqgraph_jax.tasks.prescriptions import day_pairs, rates
+    >>> from seqgraph_jax.tasks.stays import pack_stays
+    >>> data = draw_records(50)
+    >>> pairs = day_pairs(data)
+    >>> splits = patient_splits(pairs.num_patients, num_folds=5, seed=0)
+    >>> [task, *_] = prescription_tasks(
+    ...     pack_stays(data), pairs, data.pairs(), splits, rates)
+    >>> batch = task.evaluation(jax.random.key(0), 1)
+    >>> nothing = jnp.zeros((1, batch.targets.counted.shape[1], data.num_drugs))
+    >>> round(float(task.metrics(nothing, batch.targets)["loss"]), 2)
+    6.71
     """
     places = packed.places(rows)
     tasks = []

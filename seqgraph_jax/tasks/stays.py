@@ -69,6 +69,11 @@ def pack_stays(
     of the first also what was known at admission. With ``shuffle``, a seed, the graph's
     codes are those of other events of their kind, drawn over all days: a control that
     has nearly as many events, since two alike on a day are one, and no patient.
+
+    >>> from seqgraph_jax.data.synthetic_records import draw_records
+    >>> packed = pack_stays(draw_records(50), days_per_chunk=200)
+    >>> packed.inputs.first.shape, packed.num_codes  # chunks, lanes, days
+    ((3, 5, 31), (60, 30, 18, 5))
     """
     of_stay = np.unique(data.orders.stay)
     lanes, starts, num_lanes, length = _lanes(data.num_days[of_stay])
