@@ -6,7 +6,7 @@ import pytest
 from seqgraph_jax.data.splits import Split, patient_splits
 from seqgraph_jax.data.synthetic_records import draw_records
 from seqgraph_jax.tasks import judged_stays as judged
-from seqgraph_jax.tasks.prescriptions import DayPairs, day_pairs, rates
+from seqgraph_jax.tasks.prescriptions import DayPairs, day_pairs, foretold, rates
 from seqgraph_jax.tasks.ranking import average_precision, average_precisions
 
 
@@ -119,7 +119,7 @@ def test_nothing_of_the_test_days_is_in_what_is_foretold_of_them(drawn):
     test = splits[0].test_mask[pairs.patient]
     other = pairs._replace(then=np.where(test[:, None], ~pairs.then, pairs.then))
     for of in (pairs, other):
-        val, chance = judged.foretold(of, splits[0], rates)
+        val, chance = foretold(of, splits[0], rates)
         if of is pairs:
             known = val, chance
     np.testing.assert_array_equal(val, known[0])

@@ -11,7 +11,13 @@ from functools import partial
 import numpy as np
 
 from seqgraph_jax.data.splits import Split
-from seqgraph_jax.tasks.prescriptions import DayPairs, Rates, log_odds
+from seqgraph_jax.tasks.prescriptions import (
+    DayPairs,
+    Rates,
+    best_threshold,
+    foretold,
+    log_loss,
+)
 from seqgraph_jax.tasks.ranking import average_precisions, recall_at
 from seqgraph_jax.training.metrics import FROM_ZERO, SHARE, Metric
 
@@ -73,51 +79,6 @@ class JudgedStays:
             drawn = drawn - other.values[metric].mean(0)
         low, high = np.nanpercentile(drawn[1:], [2.5, 97.5])
         return float(drawn[0]), float(low), float(high)
-
-
-def foretold(
-    pairs: DayPairs,
-    split: Split,
-    baseline: Callable[[DayPairs], Rates],
-    added: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Chances of a split's validation and of its test days, ``[R', V]`` each.
-
-    They are those of rates, with what a network ``added [R, V]`` to their log-odds. For
-    validation, by which the network was chosen, rates are of the training patients; for
-    the test of these and the validation patients.
-    """
-    train, val, test = (mask[pairs.patient] for mask in split)
-    of_training = pairs.rows(train)
-    seen = (of_training.active | of_training.then).any(0)
-    found = []
-    for of, rows in ((of_training, val), (pairs.rows(~test), test)):
-        logits = log_odds(baseline(of), pairs.rows(rows))
-        if added is not None:
-            logits = logits + np.where(seen, added[rows], 0)
-        found.append(1 / (1 + np.exp(-logits)))
-    return found[0], found[1]
-
-
-def log_loss(chance: np.ndarray, then: np.ndarray) -> np.ndarray:
-    """Nats of each day, ``[R]``, summed over drugs."""
-    said = np.where(then, chance, 1 - chance)
-    return -np.log(np.maximum(said, 1e-12)).sum(1)
-
-
-def best_threshold(chance: np.ndarray, then: np.ndarray) -> float:
-    """The chance from which on a drug counts as said, with the best pooled F1.
-
-    >>> best_threshold(np.array([[0.9, 0.4, 0.3]]), np.array([[True, True, False]]))
-    0.35
-    """
-    tried = np.arange(1, 20) / 20
-
-    def f1(threshold: float) -> float:
-        said = chance >= threshold
-        return float(2 * (said & then).sum() / max(1, said.sum() + then.sum()))
-
-    return float(max(tried, key=f1))
 
 
 def judge_folds(
