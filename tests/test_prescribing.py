@@ -199,3 +199,16 @@ def test_baselines_are_rates_of_their_kind():
     assert losses[2] < losses[0] < losses[1]
     assert losses[3] < losses[2]
     assert isinstance(patient_splits(9, 3, 0)[0], Split)
+
+
+def test_the_first_patients_alone():
+    # Stays that keep their old number; a patient cut in half.
+    data = draw_records(30, num_items=4)
+    few = data.first_patients(7)
+    assert few.num_patients == 7
+    days, stays = int(few.days[-1]), few.num_stays
+    assert data.patient[stays] == 7
+    for name in ("active", "flagged"):
+        of_all, of_few = (getattr(d, name)().toarray() for d in (data, few))
+        np.testing.assert_array_equal(of_few, of_all[:days])
+    assert (few.known != data.known[:stays]).nnz == 0

@@ -87,7 +87,7 @@ def rates(pairs: DayPairs) -> Rates:
     (was), p is the same share over all drugs, and s is 50 for starts and 5 for stops. A
     drug without a day has p. Factors of days are odds of all drugs' starts (stops) in a
     group of days, divided by the odds over all days; those of the past are starts that
-    there were, divided by those that rates and days alone expect.
+    there were, divided by those that rates and days alone expect, or 1 without any.
     """
     out, starts = ~pairs.active, pairs.then & ~pairs.active
     stops = pairs.active & ~pairs.then
