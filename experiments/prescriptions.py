@@ -109,6 +109,7 @@ SHOWN = {
     judged.NATS: "nats a day",
     judged.ACTIVE: "AP active",
 }
+FEW = 16  # chunks that are small enough to be read without each relation, too
 RATES, FREQUENCY = "rates by day and past", "frequency"
 ALONE, MIXED = "{} on frequencies", "joined, events mixed"
 _ORDERS = "What is foretold are orders, not what was given. No clinical claim is made."
@@ -208,7 +209,7 @@ def report(
     for name, run in trained.runs.items():
         packed = cohort.mixed if name == MIXED else cohort.packed
         size, baseline = len(packed.row), BASELINES[bases[name]]
-        both = name == removed and size == 1  # as a whole, and without each relation
+        both = name == removed and size <= FEW  # whole, and without each relation
         inputs = sg.tasks.stays.and_without(packed) if both else packed.inputs
         said = run.predict(inputs, batch_size=None)  # [S P, C, R, V]
         sides = [said[:, k : k + size] for k in range(0, said.shape[1], size)]

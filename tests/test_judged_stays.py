@@ -22,6 +22,9 @@ def test_patients_drawn_twice_count_twice():
         again = np.repeat(np.arange(200), weight[group])
         expected = average_precision(scores[again], happens[again])
         assert value == pytest.approx(expected)
+    few = average_precisions(scores, happens, group, weights, most=5)
+    assert not np.allclose(few, found[1:], atol=1e-9)
+    np.testing.assert_allclose(few, found[1:], rtol=0.3)
     one = np.eye(6)[[3]]
     none = average_precisions(scores, happens & (group != 3), group, one)
     assert np.isnan(none).all()
@@ -158,3 +161,16 @@ def test_calibration_sums_all_chances():
     assert counts.sum() == out.sum()
     assert chances.sum() == pytest.approx(CHANCE[out].sum())
     assert came.sum() == PAIRS.then[out].sum()
+
+
+def test_intervals_are_corrected_for_bias_alone():
+    # The shift to the wrong side; a place beyond the draws.
+    drawn = np.random.default_rng(0).normal(1.0, 2.0, 4000)
+    plain = np.quantile(drawn, [0.025, 0.975])
+    np.testing.assert_allclose(
+        judged.bias_corrected(drawn, np.median(drawn)), plain, atol=1e-6
+    )
+    low, high = judged.bias_corrected(drawn, 0.0)  # draws lie half an SD too high
+    np.testing.assert_allclose([low, high], plain - 2.0, atol=0.25)
+    assert judged.bias_corrected(drawn, -99.0)[0] == drawn.min()
+    assert judged.bias_corrected(np.full(9, 0.5), 0.5) == (0.5, 0.5)

@@ -17,7 +17,8 @@ from seqgraph_jax.training.metrics import Metric
 Arms = Mapping[str, Any]
 OVER_PATIENTS = (
     "Means over seeds; in brackets the 95 % interval over patients, who are drawn "
-    "again with all their days (bootstrap, {:,} draws, percentiles). {}"
+    "again with all their days (bootstrap, {:,} draws, percentiles corrected for "
+    "bias). {}"
 )
 GAPS = (
     "Mean differences to {}, with 95 % intervals over the same draws of patients, each "

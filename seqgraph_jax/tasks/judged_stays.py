@@ -18,7 +18,7 @@ from seqgraph_jax.tasks.prescriptions import (
     foretold,
     log_loss,
 )
-from seqgraph_jax.tasks.ranking import average_precisions, recall_at
+from seqgraph_jax.tasks.ranking import average_precision, average_precisions, recall_at
 from seqgraph_jax.training.metrics import FROM_ZERO, SHARE, Metric
 
 FIRST = 10  # of which recall is taken
@@ -77,8 +77,30 @@ class JudgedStays:
         drawn = self.values[metric].mean(0)
         if other is not None:
             drawn = drawn - other.values[metric].mean(0)
-        low, high = np.nanpercentile(drawn[1:], [2.5, 97.5])
-        return float(drawn[0]), float(low), float(high)
+        return float(drawn[0]), *bias_corrected(drawn[1:], drawn[0])
+
+
+def bias_corrected(drawn: np.ndarray, value: float) -> tuple[float, float]:
+    r"""The 95 % interval of bootstrap draws ``[D]`` of a value, corrected for its bias.
+
+    .. math:: G^{-1}(\Phi(2 z_0 \pm 1.96)), \qquad z_0 = \Phi^{-1}(G(\text{value}))
+
+    where G is the distribution of the draws; z0 is 0 where the value is their median.
+
+    Source: Efron, Nonparametric standard errors and confidence intervals, 1981,
+    section 7.
+
+    >>> np.round(bias_corrected(np.arange(101.0), 50.0), 3).tolist()
+    [2.5, 97.5]
+    """
+    from scipy import special
+
+    drawn = drawn[np.isfinite(drawn)]
+    below = ((drawn < value).sum() + (drawn <= value).sum()) / 2
+    z0 = special.ndtri(np.clip(below, 1, len(drawn) - 1) / len(drawn))
+    places = special.ndtr(2 * z0 + special.ndtri([0.025, 0.975]))
+    low, high = np.quantile(drawn, places)
+    return float(low), float(high)
 
 
 def judge_folds(
@@ -101,12 +123,12 @@ def judge_folds(
         chance[rows], said[rows] = of_fold, of_fold >= threshold
         sides = _sides(pairs.rows(rows), of_fold)
         for metric, aps in ranked.items():
-            aps.append(average_precisions(*sides[metric], weights))
+            aps.append(_precisions(sides[metric], weights))
     values = {metric: np.mean(found, 0)[None] for metric, found in ranked.items()}
     whole = _sides(pairs, chance)
     for metric, pooled in ((STARTS, STARTS_POOLED), (STOPS, STOPS_POOLED)):
-        values[pooled] = average_precisions(*whole[metric], weights)[None]
-    values[ACTIVE] = average_precisions(*whole[ACTIVE], weights)[None]
+        values[pooled] = _precisions(whole[metric], weights)[None]
+    values[ACTIVE] = _precisions(whole[ACTIVE], weights)[None]
     out, then = ~pairs.active, pairs.then
     days = {
         NATS: log_loss(chance, then),
@@ -165,7 +187,7 @@ def judge_arm(
     >>> weights = draw_patients(pairs.num_patients, draws=100)
     >>> found, *_ = judge_arm(pairs, splits, 5, rates, weights)
     >>> [round(number, 3) for number in found.interval(STARTS)]
-    [0.019, 0.015, 0.023]
+    [0.019, 0.014, 0.023]
     """
     chances, thresholds, none = [], [], []
     for k, split in enumerate(splits):
@@ -211,6 +233,13 @@ def _sides(pairs: DayPairs, chance: np.ndarray) -> dict[Metric, Side]:
         STOPS: (1 - chance[on], ~then[on], patient[on]),
         ACTIVE: (chance.ravel(), then.ravel(), patient.ravel()),
     }
+
+
+def _precisions(side: Side, weights: np.ndarray) -> np.ndarray:
+    """Average precision of all, to the last score, and of patients drawn."""
+    scores, came, _ = side
+    drawn = average_precisions(*side, weights[1:])
+    return np.append(average_precision(scores, came), drawn)
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
