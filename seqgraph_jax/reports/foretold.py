@@ -12,7 +12,7 @@ from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.pages import Section
 from seqgraph_jax.reports.results import Measured
 from seqgraph_jax.reports.tables import Table
-from seqgraph_jax.training.metrics import Metric
+from seqgraph_jax.training.metrics import Metric, percent
 
 Arms = Mapping[str, Any]
 OVER_PATIENTS = (
@@ -91,6 +91,38 @@ def said_of_gaps(
 def of_patients(one: Any, metric: Metric) -> Measured:
     """Each patient's mean over seeds, to be compared; not to be written."""
     return Measured({metric: one.by_patient[metric].mean(0)})
+
+
+def cohort_table(cohort: Any, runs: Mapping[str, Any]) -> Table:
+    """Counts of a cohort, with ``data``, ``pairs``, ``splits`` and ``packed``."""
+    data, pairs, number = cohort.data, cohort.pairs, len(cohort.pairs.day)
+    starts, stops = pairs.then & ~pairs.active, pairs.active & ~pairs.then
+    beyond = []  # shares of starts that nothing could foretell
+    for split in cohort.splits:
+        test = split.test_mask[pairs.patient]
+        seen = (pairs.active[~test] | pairs.then[~test]).any(0)
+        beyond.append((starts[test] & ~seen).sum() / max(1, starts[test].sum()))
+    counts = {
+        "patients with a day pair": pairs.num_patients,
+        "days that have a next one": number,
+        "drugs": data.num_drugs,
+        "kinds of flagged results": len(data.flag_names),
+        "facts known at admission": len(data.known_names),
+        "chunks": len(cohort.packed.row),
+        **{f"parameters, {name}": run.num_params for name, run in runs.items()},
+    }
+    shares = {
+        "starts a day": f"{starts.sum() / number:.2f}",
+        "stops a day": f"{stops.sum() / number:.2f}",
+        "days on which nothing starts, without a recall": percent(
+            1 - starts.any(1).mean()
+        ),
+        "starts of drugs that no training patient had": percent(
+            sum(beyond) / len(beyond)
+        ),
+    }
+    rows = [[name, f"{count:,}"] for name, count in counts.items()]
+    return Table(["", ""], [*rows, *map(list, shares.items())])
 
 
 def count_table(counts: Mapping[str, int]) -> Table:
