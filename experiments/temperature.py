@@ -24,7 +24,8 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import train_text
-from experiments.harness import Report, RunOptions, Study, Trained, experiment
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions
 from experiments.sample import SHIPPED
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import Count, Positive

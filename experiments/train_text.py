@@ -26,14 +26,8 @@ from typing import Any, Literal
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions
 from seqgraph_jax.training.ranges import Count, Share
 
 REFERENCE = sg.TrainConfig(
