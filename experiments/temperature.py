@@ -12,7 +12,6 @@ text; the rest is measured on text that the networks write. The shipped model ha
 seed: intervals and verdicts need a run of several.
 """
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -57,7 +56,7 @@ def read_corpus(config: Config, loaded: Any) -> str:
     if config.corpus:
         settings["corpus"] = config.corpus
     text = train_text.corpus_of(train_text.Config(**settings))
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    sha256 = sg.text.sha256_of(text)
     if not config.corpus and sha256 != loaded.config["corpus_sha256"]:
         raise ValueError(
             f"the text {settings['corpus']} is not the one that the model was trained "
