@@ -1,11 +1,15 @@
 """Networks of PyTorch Geometric's own examples, gcn.py and gat.py, and their runs."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 from torch_geometric.nn import GATConv, GCNConv
+
+from benchmarks.torch_recurrent import named, wait
+from benchmarks.turns import seconds
 
 
 class TorchGCN(torch.nn.Module):
@@ -78,3 +82,33 @@ class TorchRun:
 
 def _row_normalized(x: np.ndarray) -> np.ndarray:
     return (x / np.maximum(x.sum(1, keepdims=True), 1)).astype(np.float32)
+
+
+def epoch_arms(
+    name: str, data: Any, device: str, epochs: int
+) -> dict[str, Callable[[], float]]:
+    """Seconds of one training epoch."""
+    device = named(device)
+    run = TorchRun(TorchGCN if name == "gcn" else TorchGAT, data, device)
+
+    def train() -> None:
+        for _ in range(epochs):
+            run.train()
+        wait(device)
+
+    return {"PyTorch Geometric": lambda: seconds(train) / epochs}
+
+
+def run_arm(data: Any, runs: int, epochs: int, device: str) -> Callable[[], float]:
+    """Seconds of whole runs, with an evaluation after every epoch."""
+    device = named(device)
+
+    def train() -> None:
+        for _ in range(runs):
+            run = TorchRun(TorchGCN, data, device)
+            for _ in range(epochs):
+                run.train()
+                run.test()
+        wait(device)
+
+    return lambda: seconds(train)

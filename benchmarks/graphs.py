@@ -10,24 +10,19 @@ gat.py). Cora is looked for as the experiments do. Nothing is trained to an end:
 do not matter.
 """
 
-import argparse
 import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 
 import seqgraph_jax as sg
-from benchmarks.geometric import TorchGAT, TorchGCN, TorchRun
-from benchmarks.turns import in_turn, seconds, wait
+from benchmarks.turns import Arm, in_turn, options_for, peer, seconds, write_tables
 from experiments import gcn_vs_gat
 from seqgraph_jax.graph.adjacency import index_edges
 from seqgraph_jax.training import loop as training
-from seqgraph_jax.training.setup import num_cores
 
 EPOCHS = 20  # of a round
 RUN_EPOCHS = 200  # of a whole run
@@ -57,17 +52,9 @@ def epoch_arms(name: str, data: Any, device: str) -> dict[str, Callable[[], floa
 
         return jax.lax.scan(one, state, length=EPOCHS)[0]
 
-    peer = TorchRun(TorchGCN if name == "gcn" else TorchGAT, data, device)
-
-    def peers() -> None:
-        for _ in range(EPOCHS):
-            peer.train()
-        wait(device)
-
-    return {
-        "PyTorch Geometric": lambda: seconds(peers) / EPOCHS,
-        "ours": lambda: seconds(lambda: epochs(task, state)) / EPOCHS,
-    }
+    theirs = peer("geometric")
+    arms = theirs.epoch_arms(name, data, device, EPOCHS) if theirs else {}
+    return {**arms, "ours": lambda: seconds(lambda: epochs(task, state)) / EPOCHS}
 
 
 def run_arms(data: Any, peer_runs: int, device: str) -> dict[str, Callable[[], float]]:
@@ -77,26 +64,22 @@ def run_arms(data: Any, peer_runs: int, device: str) -> dict[str, Callable[[], f
     """
     model, task, config, *_ = our_arm("gcn", data)
 
-    def peers() -> float:
-        start = time.perf_counter()
-        for _ in range(peer_runs):
-            run = TorchRun(TorchGCN, data, device)
-            for _ in range(RUN_EPOCHS):
-                run.train()
-                run.test()
-        wait(device)
-        return (time.perf_counter() - start) * SEEDS / peer_runs
-
     def ours() -> float:
         jax.clear_caches()
         return seconds(
             lambda: sg.train_seeds(model, task, config, range(SEEDS)) and None
         )
 
-    return {
-        f"PyTorch Geometric, {peer_runs} runs x {SEEDS / peer_runs:g}": peers,
-        "ours": ours,
-    }
+    arms = {}
+    if theirs := peer("geometric"):
+        once, times = (
+            theirs.run_arm(data, peer_runs, RUN_EPOCHS, device),
+            SEEDS / peer_runs,
+        )
+        arms[f"PyTorch Geometric, {peer_runs} runs x {times:g}"] = lambda: (
+            times * once()
+        )
+    return {**arms, "ours": ours}
 
 
 def sum_arms(
@@ -126,30 +109,9 @@ def sum_arms(
     ours = jax.jit(jax.grad(loss, argnums=2) if backward else forward)
     on_device = jnp.asarray(x)
 
-    ts, tr = torch.from_numpy(senders), torch.from_numpy(receivers)
-    crow = torch.from_numpy(np.searchsorted(receivers, np.arange(num_nodes + 1)))
-    matrix = torch.sparse_csr_tensor(
-        crow, ts, torch.ones(num_edges), (num_nodes, num_nodes), check_invariants=False
-    )
-    tx = torch.from_numpy(x).requires_grad_(backward)
-
-    def by_csr() -> None:
-        y = matrix @ tx
-        if backward:
-            y.sum().backward()
-            tx.grad = None
-
-    def by_index_add() -> None:
-        y = torch.zeros_like(tx).index_add(0, tr, tx.index_select(0, ts))
-        if backward:
-            y.sum().backward()
-            tx.grad = None
-
-    return {
-        "PyTorch index_add (Geometric's default)": lambda: seconds(by_index_add),
-        "PyTorch CSR product": lambda: seconds(by_csr),
-        "ours": lambda: seconds(lambda: ours(edges, weights, on_device)),
-    }
+    theirs = peer("torch_sums")
+    arms = theirs.sum_arms(senders, receivers, x, backward) if theirs else {}
+    return {**arms, "ours": lambda: seconds(lambda: ours(edges, weights, on_device))}
 
 
 def scaling(rounds: int, picture: str | None) -> None:
@@ -195,36 +157,38 @@ def draw_scaling(sizes: list[int], medians: dict[str, list[float]], path: str) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = options_for(__doc__, rounds=9)
     parser.add_argument("--peer-runs", type=int, default=2)
     parser.add_argument("--picture", help="where to draw the scaling, a .png")
     parts = ["gcn", "gat", "runs", "sums", "scaling"]
     parser.add_argument("--parts", nargs="+", default=parts, choices=parts)
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     options = parser.parse_args()
-    device = "cuda" if options.device == "gpu" else "cpu"
     sg.set_up()
-    torch.set_num_threads(num_cores() if device == "cpu" else 1)
-    data = sg.datasets.load_nodes("cora")
+    found: dict[str, Any] = {}
+
+    def measure(title: str, arms: dict[str, Arm], rounds: int) -> None:
+        print(title)
+        found[title] = in_turn(arms, rounds)
+        write_tables(options.json, found)
+
+    data, rounds = sg.datasets.load_nodes("cora"), options.rounds
     for name in ("gcn", "gat"):
         if name in options.parts:
-            print(f"{name}: one training epoch on Cora")
-            in_turn(epoch_arms(name, data, device), options.rounds)
+            title = f"{name}: one training epoch on Cora"
+            measure(title, epoch_arms(name, data, options.device), rounds)
     if "sums" in options.parts:
-        for backward in (False, True):
-            words = "forward and backward" if backward else "forward"
-            print(
+        for words in ("forward", "forward and backward"):
+            title = (
                 f"neighbour sum, 1,000,000 edges, 100,000 nodes, 64 features, {words}"
             )
-            in_turn(sum_arms(10**6, backward), options.rounds)
+            measure(title, sum_arms(10**6, "backward" in words), rounds)
     if "scaling" in options.parts:
-        print("neighbour sum, ours, forward and backward")
-        scaling(options.rounds, options.picture)
+        print("sum over neighbours, ours, forward and backward")
+        scaling(rounds, options.picture)
     if "runs" in options.parts:
-        print(f"{SEEDS} runs of the GCN, {RUN_EPOCHS} epochs, evaluated after each")
-        arms = run_arms(data, options.peer_runs, device)
-        in_turn(arms, max(2, options.rounds // 4))
+        title = f"{SEEDS} runs of the GCN, {RUN_EPOCHS} epochs, evaluated after each"
+        arms = run_arms(data, options.peer_runs, options.device)
+        measure(title, arms, max(2, rounds // 4))
 
 
 if __name__ == "__main__":

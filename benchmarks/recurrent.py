@@ -12,13 +12,8 @@ thread on every core. On a GPU PyTorch uses cuDNN. Equal weights are checked to 
 equal outputs before anything is timed. Nothing is trained to an end.
 """
 
-import argparse
-import json
-import multiprocessing
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import flax.linen as nn
@@ -26,98 +21,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import torch
 from flax.core import FrozenDict
-from torch.nn import functional
 
 import seqgraph_jax as sg
-from benchmarks.turns import in_turn, per_update, seconds
+from benchmarks.turns import in_turn, options_for, peer, seconds, write_tables
 from seqgraph_jax.recurrent.torch_weights import from_torch_lstm
 from seqgraph_jax.training.setup import num_cores
 
 T, EMBEDDING, SYMBOLS, CLASSES = 24, 16, 4, 2
 RATE = 1e-3
-CORES = num_cores()
-
-
-class TorchClassifier(torch.nn.Module):
-    """The same network with PyTorch's layer."""
-
-    def __init__(self, cell: str, features: int) -> None:
-        super().__init__()
-        layer = torch.nn.LSTM if cell == "lstm" else torch.nn.GRU
-        self.embedding = torch.nn.Embedding(SYMBOLS, EMBEDDING)
-        self.layer = layer(EMBEDDING, features)
-        self.head = torch.nn.Linear(features, CLASSES)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:  # [T, B] to [B, C]
-        return self.head(self.layer(self.embedding(tokens))[0][-1])
-
-
-def torch_update(cell: str, features: int, device: str) -> Callable[[], None]:
-    """One update of one network on a batch that stays."""
-    model = TorchClassifier(cell, features).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), RATE)
-    tokens = torch.randint(0, SYMBOLS, (T, features), device=device)
-    labels = torch.randint(0, CLASSES, (features,), device=device)
-
-    def update() -> None:
-        optimizer.zero_grad()
-        functional.cross_entropy(model(tokens), labels).backward()
-        optimizer.step()
-
-    return update
-
-
-def torch_arm(
-    cell: str, features: int, updates: int, device: str
-) -> Callable[[], float]:
-    update = torch_update(cell, features, device)
-    return lambda: per_update(update, updates, device)
-
-
-def _worker(cell: str, features: int, updates: int, pipe: Any) -> None:
-    """A process of its own on one thread: trains whenever it is told to."""
-    torch.set_num_threads(1)
-    update = torch_update(cell, features, "cpu")
-    update()
-    pipe.send(None)
-    while pipe.recv():
-        for _ in range(updates):
-            update()
-        pipe.send(None)
-
-
-@contextmanager
-def process_per_core(
-    cell: str, features: int, updates: int
-) -> Iterator[Callable[[], float]]:
-    """Seconds per update and seed while every core trains a network of PyTorch's."""
-    context = multiprocessing.get_context("spawn")
-    pipes, workers = [], []
-    for _ in range(CORES):
-        ours, theirs = context.Pipe()
-        worker = context.Process(
-            target=_worker, args=(cell, features, updates, theirs), daemon=True
-        )
-        worker.start()
-        pipes.append(ours)
-        workers.append(worker)
-    for pipe in pipes:
-        pipe.recv()
-
-    def arm() -> float:
-        start = time.perf_counter()
-        for pipe in pipes:
-            pipe.send(True)
-        for pipe in pipes:
-            pipe.recv()
-        return (time.perf_counter() - start) / updates / CORES
-
-    yield arm
-    for pipe, worker in zip(pipes, workers, strict=True):
-        pipe.send(False)
-        worker.join()
 
 
 class FlaxClassifier(nn.Module):
@@ -188,19 +100,16 @@ def our_arm(
     return lambda: seconds(lambda: next(runs) and None) / updates / num_seeds
 
 
-def check_equal(cell: str, features: int) -> None:
-    """PyTorch's layer and ours give the same outputs for the same weights."""
+def check_equal(cell: str, features: int, theirs: Any) -> None:
+    """The peer's layer and ours give the same outputs for the same weights."""
     if cell != "lstm":
         return
-    peer = torch.nn.LSTM(EMBEDDING, features)
-    weights = {name: value.detach().numpy() for name, value in peer.named_parameters()}
+    inputs = np.random.default_rng(0).normal(size=(2, T, EMBEDDING)).astype(np.float32)
+    weights, expected = theirs.layer_outputs(features, inputs)
     layer = sg.Recurrent(sg.recurrent.CELLS["lstm"](features))
     params = {"cell": from_torch_lstm(weights)["layer_0"]}
-    inputs = np.random.default_rng(0).normal(size=(2, T, EMBEDDING)).astype(np.float32)
     ours = layer.apply({"params": params}, jnp.asarray(inputs))
-    theirs = peer(torch.from_numpy(inputs.swapaxes(0, 1)))[0].detach().numpy()
-    outputs = np.asarray(jax.tree.leaves(ours)[-1])
-    np.testing.assert_allclose(outputs, theirs.swapaxes(0, 1), atol=1e-4)
+    np.testing.assert_allclose(jax.tree.leaves(ours)[-1], expected, atol=1e-4)
 
 
 def floor(cell: str, features: int) -> float:
@@ -220,18 +129,19 @@ def floor(cell: str, features: int) -> float:
 def measure(
     cell: str, features: int, seeds: list[int], device: str, rounds: int
 ) -> dict[str, Any]:
+    """Milliseconds of all arms, and the limit, of one size."""
     updates = 100 if device == "gpu" else max(4, 40 * 32 // features)
-    check_equal(cell, features)
+    theirs = peer("torch_recurrent")
+    arms = {}
     with ExitStack() as stack:
-        arms = {
-            "PyTorch, one seed": torch_arm(
-                cell, features, updates, "cuda" if device == "gpu" else "cpu"
-            ),
-            "Flax nn.RNN, one seed": flax_arm(cell, features, updates),
-        }
-        if device == "cpu":
-            arms[f"PyTorch, {CORES} processes of one thread"] = stack.enter_context(
-                process_per_core(cell, features, updates)
+        if theirs:
+            check_equal(cell, features, theirs)
+            arms["PyTorch, one seed"] = theirs.arm(cell, features, updates, device)
+        arms["Flax nn.RNN, one seed"] = flax_arm(cell, features, updates)
+        if theirs and device == "cpu":
+            cores = f"PyTorch, {num_cores()} processes of one thread"
+            arms[cores] = stack.enter_context(
+                theirs.process_per_core(cell, features, updates)
             )
         for num_seeds in seeds:
             name = f"this package, {num_seeds} seed{'s' * (num_seeds > 1)}"
@@ -239,32 +149,25 @@ def measure(
         found = in_turn(arms, rounds)
     limit = 1e3 * floor(cell, features)
     print(f"  products alone, at the rate of a large one {limit:14.3f} ms", flush=True)
-    return {"cell": cell, "H": features, "limit_ms": limit, "arms": found}
+    return {**found, "limit": {"ms": limit}}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser = options_for(__doc__, rounds=7)
     parser.add_argument("--cells", nargs="+", default=["lstm"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64, 128, 256])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 8])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--json", type=Path, help="where to write the numbers")
     options = parser.parse_args()
     sg.set_up()
-    torch.set_num_threads(CORES if options.device == "cpu" else 1)
-    where = jax.devices()[0].device_kind
-    print(f"{where}, {CORES} cores, JAX {jax.__version__}, PyTorch {torch.__version__}")
-    found = []
+    found = {}
     for cell in options.cells:
         for features in options.sizes:
-            print(f"{cell}, T = {T}, B = H = {features}: per update and seed")
-            found.append(
-                measure(cell, features, options.seeds, options.device, options.rounds)
+            title = f"{cell}, T = {T}, B = H = {features}: per update and seed"
+            print(title)
+            found[title] = measure(
+                cell, features, options.seeds, options.device, options.rounds
             )
-            if options.json:
-                record = {"device": where, "rows": found}
-                options.json.write_text(json.dumps(record, indent=2) + "\n")
+            write_tables(options.json, found)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from typing import Any
 import tyro
 
 import seqgraph_jax as sg
-from experiments.harness import Report, RunOptions, Study, Trained, experiment
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions
 from seqgraph_jax.training.ranges import Positive
 
 

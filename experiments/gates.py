@@ -24,15 +24,8 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import lstm_vs_gru
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
-from experiments.harness.cli import with_values
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions, with_values
 from experiments.harness.command import UsageError
 from experiments.sample import SHIPPED
 from seqgraph_jax.training.metrics import percent

@@ -24,14 +24,8 @@ from typing import Any, Literal
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions
 from seqgraph_jax.data.notes import notes_on_nodes
 from seqgraph_jax.training.metrics import Metric, number
 from seqgraph_jax.training.ranges import Count, FromZero, NotNegative, Positive, Share

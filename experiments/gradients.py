@@ -26,14 +26,8 @@ from rich.console import Console
 
 import seqgraph_jax as sg
 from experiments import gates
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import AtLeast, Count, Positive
 

@@ -21,14 +21,8 @@ from functools import partial
 from typing import Any, Literal
 
 import seqgraph_jax as sg
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions
 from seqgraph_jax.training.ranges import Count, Positive
 
 SMOKE_TESTS = 1_000  # examples of each test set that a smoke run counts

@@ -25,14 +25,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions
 from seqgraph_jax.data.notes import ONE_WAY
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import AtLeast, Count, NotNegative, Positive, Share

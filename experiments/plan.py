@@ -24,7 +24,8 @@ import numpy as np
 import tyro
 
 import seqgraph_jax as sg
-from experiments.harness import Report, RunOptions, Study, Trained, experiment
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions
 from seqgraph_jax.training.metrics import counted, number
 from seqgraph_jax.training.ranges import Share
 

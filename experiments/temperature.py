@@ -12,7 +12,6 @@ text; the rest is measured on text that the networks write. The shipped model ha
 seed: intervals and verdicts need a run of several.
 """
 
-import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -24,7 +23,8 @@ import numpy as np
 
 import seqgraph_jax as sg
 from experiments import train_text
-from experiments.harness import Report, RunOptions, Study, Trained, experiment
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions
 from experiments.sample import SHIPPED
 from seqgraph_jax.training.metrics import Metric
 from seqgraph_jax.training.ranges import Count, Positive
@@ -56,7 +56,7 @@ def read_corpus(config: Config, loaded: Any) -> str:
     if config.corpus:
         settings["corpus"] = config.corpus
     text = train_text.corpus_of(train_text.Config(**settings))
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    sha256 = sg.text.sha256_of(text)
     if not config.corpus and sha256 != loaded.config["corpus_sha256"]:
         raise ValueError(
             f"the text {settings['corpus']} is not the one that the model was trained "

@@ -25,15 +25,8 @@ from typing import Any, Literal
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
-from experiments.harness.cli import with_values
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions, with_values
 from seqgraph_jax.tasks.errors import leads, measures
 from seqgraph_jax.tasks.judged import Judged, judge
 from seqgraph_jax.training.ranges import Count, FromZero
@@ -254,9 +247,10 @@ def pictures(
         yield sg.Section("Error against time ahead", None, figure, "horizons")
     if len(others) > 1:
         mae, without = (found[others[i]].by_node.at().mae for i in (0, -1))
-        senders = np.bincount(data.receivers, minlength=data.num_nodes)
         title, label = f"{others[0]} - {others[-1]}", f"difference of test MAE ({unit})"
-        figure = plots.plot_gains(mae - without, senders, label, title)
+        figure = plots.plot_gains(
+            mae - without, data.senders, data.receivers, label, title
+        )
         yield sg.Section("What the graph adds", None, figure, "gains")
 
 

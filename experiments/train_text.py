@@ -15,7 +15,6 @@ seed's network writes: greedily after 100 to 9000 updates, at several lengths an
 The run directory can be given to experiments.sample as --checkpoint.
 """
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,14 +25,8 @@ from typing import Any, Literal
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions
 from seqgraph_jax.training.ranges import Count, Share
 
 REFERENCE = sg.TrainConfig(
@@ -107,7 +100,7 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
         partial(report, config, task),
         {config.cell: sg.Arm(model, task, config.train)},
         settings={
-            "corpus_sha256": hashlib.sha256(corpus.encode()).hexdigest(),
+            "corpus_sha256": sg.text.sha256_of(corpus),
             "vocabulary_size": len(vocabulary),
             "vocabulary_sha256": vocabulary.sha256,
         },

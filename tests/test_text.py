@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import chex
@@ -123,6 +124,38 @@ def test_texts_that_cannot_be_read(tmp_path, content, encoding, message):
         path.write_bytes(content)
     with pytest.raises(TextError, match=message):
         text.read_text(path, encoding)
+
+
+def test_a_long_text_is_encoded_in_pieces(monkeypatch):
+    # A piece lost or out of its place; a character beyond 16 bits; a token cut short.
+    characters = [chr(code) for code in (*range(32, 320), 0x4E00, 0xFFFF, 0x1F600)]
+    written = "".join(np.random.default_rng(0).permutation(characters * 3))
+    vocabulary = Vocabulary.of(written)
+    assert (vocabulary.dtype, Vocabulary("ab").dtype) == (np.uint16, np.uint8)
+    assert Vocabulary("".join(map(chr, range(256)))).dtype is np.uint8
+    expected = [vocabulary.characters.index(character) for character in written]
+    whole = text.sha256_of(written)
+    monkeypatch.setattr("seqgraph_jax.text.corpus.PIECE", 50)
+    for dtype in (np.int32, vocabulary.dtype):
+        tokens = vocabulary.encode(written, dtype)
+        assert tokens.dtype == dtype
+        assert tokens.tolist() == expected
+    assert text.sha256_of(written) == whole
+    assert whole == hashlib.sha256(written.encode()).hexdigest()
+    with pytest.raises(TextError, match="'éü😁' is not in the vocabulary"):
+        Vocabulary("abc").encode("a" * 70 + "éüb😁é")
+
+
+def test_tokens_of_a_byte_give_the_same_batches(key):
+    # Targets of -1 that become 255; positions counted in bytes.
+    task = text.text_task(Vocabulary.of("abcdef"), "abcdef" * 60, 7, holdout=0.5)
+    assert task.tokens.dtype == jnp.uint8
+    wide = replace(
+        task, tokens=task.tokens.astype(int), held_out=task.held_out.astype(int)
+    )
+    chex.assert_trees_all_equal(task.sample(key, 9), wide.sample(key, 9))
+    chex.assert_trees_all_equal(task.evaluation(key, 7), wide.evaluation(key, 7))
+    assert task.sample(key, 9).inputs.dtype == jnp.int32
 
 
 def test_byte_order_mark_and_gutenberg(tmp_path):

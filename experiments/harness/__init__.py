@@ -4,8 +4,7 @@ An experiment is a configuration, a function that builds a `Study` from it, and 
 only this experiment has: `experiment` makes the command of the three.
 """
 
-from experiments.harness.cli import RunOptions, TrainOptions
 from experiments.harness.runner import experiment
 from experiments.harness.study import Report, Study, Trained
 
-__all__ = ["Report", "RunOptions", "Study", "TrainOptions", "Trained", "experiment"]
+__all__ = ["Report", "Study", "Trained", "experiment"]

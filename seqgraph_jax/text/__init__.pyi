@@ -7,6 +7,7 @@ from .corpus import Vocabulary as Vocabulary
 from .corpus import book_of as book_of
 from .corpus import read_corpus as read_corpus
 from .corpus import read_text as read_text
+from .corpus import sha256_of as sha256_of
 from .evaluation import greedy_values as greedy_values
 from .evaluation import on_text as on_text
 from .evaluation import written_values as written_values

@@ -14,6 +14,7 @@ from seqgraph_jax.data import datasets
 
 BOM = "\ufeff"
 LONGEST = 100  # characters that a message lists
+PIECE = 2**20  # characters that are encoded at once
 
 
 class TextError(ValueError):
@@ -41,22 +42,39 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.characters)
 
-    def encode(self, text: str) -> np.ndarray:
-        """Tokens ``[len(text)]``, int32.
+    @property
+    def dtype(self) -> type[np.integer]:
+        """The smallest kind of integer that holds every token: one byte up to 256."""
+        kinds = ((2**8, np.uint8), (2**16, np.uint16))
+        return next((kind for most, kind in kinds if len(self) <= most), np.int32)
+
+    def encode(self, text: str, dtype: type[np.integer] = np.int32) -> np.ndarray:
+        """Tokens ``[len(text)]``; a long text is read in pieces.
 
         Raises `TextError` with the first characters that are not in the vocabulary.
         """
-        index = {character: token for token, character in enumerate(self.characters)}
-        unknown = "".join(dict.fromkeys(c for c in text if c not in index))
-        if unknown:
-            shown, known = (
-                f"{text[:LONGEST]!r}" + ", ..." * (len(text) > LONGEST)
-                for text in (unknown, self.characters)
-            )
-            raise TextError(
-                f"{shown} is not in the vocabulary of {len(self)} characters ({known})"
-            )
-        return np.array([index[character] for character in text], np.int32)
+        points = _code_points(self.characters)
+        token_of = np.full(int(points.max(initial=0)) + 2, -1, np.int32)
+        token_of[points] = np.arange(len(self))
+        tokens = np.empty(len(text), dtype)
+        for start in range(0, len(text), PIECE):
+            points = _code_points(text[start : start + PIECE])
+            found = token_of[np.minimum(points, len(token_of) - 1)]
+            if (found < 0).any():
+                raise TextError(self._unknown(text))
+            tokens[start : start + PIECE] = found
+        return tokens
+
+    def _unknown(self, text: str) -> str:
+        known = set(self.characters)
+        unknown = "".join(dict.fromkeys(c for c in text if c not in known))
+        shown, all_known = (
+            f"{text[:LONGEST]!r}" + ", ..." * (len(text) > LONGEST)
+            for text in (unknown, self.characters)
+        )
+        return (
+            f"{shown} is not in the vocabulary of {len(self)} characters ({all_known})"
+        )
 
     def decode(self, tokens: Any) -> str:
         """The text of tokens ``[T]``."""
@@ -84,6 +102,18 @@ class Vocabulary:
         if len(set(characters)) < len(characters):
             raise TextError(f"{path} is not a vocabulary: a character is there twice")
         return cls(characters)
+
+
+def sha256_of(text: str) -> str:
+    """SHA-256 of a text in UTF-8, read in pieces."""
+    digest = hashlib.sha256()
+    for start in range(0, len(text), PIECE):
+        digest.update(text[start : start + PIECE].encode())
+    return digest.hexdigest()
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def read_text(

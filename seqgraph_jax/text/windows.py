@@ -49,7 +49,8 @@ class TextTask:
     """Predict every next character in windows of a text.
 
     ``tokens [N]`` are trained on; ``held_out [M]``, which may be empty, is what a
-    network is evaluated on. The windows are random; those of `FollowingText` are not.
+    network is evaluated on. They are integers of any kind, a byte each where there are
+    256 symbols or fewer. Windows are random; those of `FollowingText` are not.
 
     Shapes: inputs ``[B, window]`` and targets ``[B, window]``, the inputs one further.
 
@@ -85,14 +86,15 @@ class TextTask:
         size = min(size, num_targets)
         length = -(-num_targets // size)
         fill = (0, size * length - num_targets)
-        inputs = jnp.pad(self.held_out[:-1], fill)
-        targets = jnp.pad(self.held_out[1:], fill, constant_values=-1)
+        held_out = self.held_out.astype(jnp.int32)
+        inputs = jnp.pad(held_out[:-1], fill)
+        targets = jnp.pad(held_out[1:], fill, constant_values=-1)
         return Batch(inputs.reshape(size, length), targets.reshape(size, length))
 
     def windows(self, starts: jax.Array) -> Batch:
         """Windows that start at these characters; the text goes on at its beginning."""
         positions = starts[:, None] + jnp.arange(self.window + 1)[None]
-        windows = self.tokens[positions % len(self.tokens)]
+        windows = self.tokens[positions % len(self.tokens)].astype(jnp.int32)
         return Batch(windows[:, :-1], windows[:, 1:])
 
 
@@ -147,7 +149,7 @@ def text_task(
         raise TextError(f"holdout must be a share from 0 to below 1, not {holdout}")
     if window < 1:
         raise TextError(f"window must be 1 or more characters, not {window}")
-    tokens = vocabulary.encode(text)
+    tokens = vocabulary.encode(text, vocabulary.dtype)
     book = book_of(text) if holdout_of == "book" else slice(0, len(text))
     start = book.stop - round(holdout * (book.stop - book.start))
     trained = np.delete(tokens, slice(start, book.stop))

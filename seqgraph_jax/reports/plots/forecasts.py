@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+import networkx
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from seqgraph_jax.reports.plots.curves import COLOURS, MARKERS, finish_axes
@@ -73,23 +75,47 @@ def plot_horizons(
 
 @own_style
 def plot_gains(
-    gains: np.ndarray, num_senders: np.ndarray, label: str, title: str
+    gains: np.ndarray,
+    senders: np.ndarray,
+    receivers: np.ndarray,
+    label: str,
+    title: str,
 ) -> Figure:
-    """What the graph adds at every node, ``[S, N]``: in order, and against senders.
+    """What the graph adds at every node, ``[S, N]``: in order, and where it lies.
 
-    A line spans a node's seeds. Below zero the arm has the lower error.
+    A line spans a node's seeds. Below zero the arm has the lower error. Nodes that are
+    joined lie near one another (Fruchterman and Reingold's forces), whatever their
+    places are in the world.
     """
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     mean, order = gains.mean(0), np.argsort(gains.mean(0))
     places = np.arange(len(order))
     low, high = gains.min(0)[order], gains.max(0)[order]
     left.vlines(places, low, high, color=COLOURS[0], alpha=0.25, lw=1)
     left.plot(places, mean[order], ".", color=COLOURS[0], ms=4)
     left.set_title(drawn(title), fontsize="medium", loc="left")
-    right.plot(num_senders, mean, "o", color=COLOURS[1], ms=4, alpha=0.6, mew=0)
-    for axes in (left, right):
-        axes.axhline(0, color="#444444", lw=1, ls=":")
+    left.axhline(0, color="#444444", lw=1, ls=":")
     finish_axes(left, "nodes, in this order", label)
-    finish_axes(right, "nodes that it hears", "")
+    graph = networkx.Graph()
+    graph.add_nodes_from(range(len(mean)))
+    graph.add_edges_from(zip(senders.tolist(), receivers.tolist(), strict=True))
+    at = np.zeros((len(mean), 2))
+    alone = list(networkx.isolates(graph))  # in a row below the others
+    at[alone] = np.linspace((-1, -1.3), (1, -1.3), len(alone) + 2)[1:-1]
+    for node, place in networkx.spring_layout(
+        graph.subgraph(set(graph) - set(alone)), seed=0
+    ).items():
+        at[node] = place
+    lines = LineCollection(at[np.array(graph.edges).reshape(-1, 2)])
+    lines.set(color="#bbbbbb", lw=0.4, zorder=1)
+    right.add_collection(lines)
+    limit = float(np.abs(mean).max()) or 1.0
+    size = np.clip(4000 / len(mean), 8, 60)
+    dots = right.scatter(
+        *at.T, c=mean, s=size, cmap="PuOr_r", vmin=-limit, vmax=limit, zorder=2
+    )
+    dots.set(edgecolor="#444444", lw=0.4)
+    right.set_axis_off()
+    figure.colorbar(dots, ax=right, shrink=0.9).ax.set_title("mean", fontsize="small")
     return figure

@@ -1,0 +1,88 @@
+"""Run all benchmarks, one after another, and draw what they gave.
+
+    pip install torch==2.13.0 torch_geometric && python -m benchmarks --out OUT
+
+An hour or so on two CPU cores, with nothing else running on them. Numbers are written
+to ``OUT/NAME.json`` as soon as they are there, with the machine they are of, and
+``OUT/benchmarks.png`` shows every arm's time divided by ours. A peer that is not
+installed is named and left out. Flags of one benchmark are had by running it alone:
+``python -m benchmarks.recurrent --help``.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from seqgraph_jax.reports.plots import curves, style
+
+NAMES = ("time_to_verdict", "recurrent", "text", "graphs")
+
+
+@style.own_style
+def picture(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Every arm's time divided by ours: a panel for each table, a row for each arm."""
+    heights = [sum("ratio" in arm for arm in arms.values()) for arms in found.values()]
+    figure = Figure(figsize=(9, 1 + 0.5 * sum(heights)), layout="constrained")
+    grid = figure.subplots(
+        len(found), 1, sharex=True, squeeze=False, height_ratios=heights
+    )
+    for axes, (title, arms) in zip(grid[:, 0], found.items(), strict=True):
+        rows = {name: arm for name, arm in arms.items() if "ratio" in arm}
+        for row, arm in enumerate(rows.values()):
+            low, high = arm["ratios"]
+            ours = row == len(rows) - 1
+            colour = curves.COLOURS[0 if ours else 1]
+            axes.plot([low, high], [row, row], color=colour, lw=2, alpha=0.5)
+            axes.plot(arm["ratio"], row, "o", color=colour)
+            text = (
+                f"  {arm['ms'] / 1e3:.3g} s"
+                if arm["ms"] > 1e3
+                else (f"  {arm['ms']:.3g} ms")
+            )
+            axes.annotate(text, (high, row), va="center", fontsize="small")
+        axes.axvline(1, color="#444444", ls=":", lw=1)
+        axes.set_yticks(range(len(rows)), [style.drawn(name) for name in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xscale("log")
+        axes.set_title(title, fontsize="medium", loc="left")
+        axes.margins(x=0.15)
+        curves.finish_axes(axes, "", "")
+    grid[-1, 0].set_xlabel("time divided by ours, median and range over rounds")
+    curves.write_png(figure, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("benchmarks-out"))
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
+    parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
+    parser.add_argument("--rounds", type=int, help="default: each one's own")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    flags = ["--device", options.device]
+    flags += ["--rounds", str(options.rounds)] if options.rounds else []
+    for name in options.only:
+        print(f"== {name}", flush=True)
+        path = options.out / f"{name}.json"
+        command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(path)]
+        subprocess.run([*command, *flags], check=True)
+    found: dict[str, Any] = {}
+    for name in NAMES:
+        path = options.out / f"{name}.json"
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            found |= record["tables"]
+            print(f"{name}: {', '.join(map(str, record['machine'].values()))}")
+    picture(found, options.out / "benchmarks.png")
+    print(f"Picture: {options.out / 'benchmarks.png'}")
+
+
+if __name__ == "__main__":
+    main()
