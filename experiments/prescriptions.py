@@ -27,15 +27,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 
 import seqgraph_jax as sg
-from experiments.harness import (
-    Report,
-    RunOptions,
-    Study,
-    Trained,
-    TrainOptions,
-    experiment,
-)
-from experiments.harness.cli import with_values
+from experiments.harness import Report, Study, Trained, experiment
+from experiments.harness.cli import RunOptions, TrainOptions, with_values
 from seqgraph_jax.graph.events import RELATIONS
 from seqgraph_jax.tasks import judged_stays as judged
 from seqgraph_jax.tasks.judged_stays import JudgedStays
