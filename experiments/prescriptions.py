@@ -5,7 +5,7 @@ Time: ten minutes of CPU time for 5 seeds of five folds, seven networks.
     python -m experiments.prescriptions
     python -m experiments.prescriptions --arms recurrent joined --codes gsn
     python -m experiments.prescriptions --data DIR
-    python -m experiments.prescriptions --dataset synthetic --shuffled
+    python -m experiments.prescriptions --dataset synthetic
 
 The records are those of the open demo of MIMIC-III, or any in its format, read day by
 day: which drugs start tomorrow, which stop, and which are active. Patients are read as
@@ -45,7 +45,7 @@ class Config:
     dataset: Literal["demo", "synthetic"] = "demo"  # the demo of MIMIC-III, or drawn
     data: str | None = None  # a folder with tables of MIMIC-III in place of these
     codes: Literal["name", "ndc", "gsn"] = "name"  # what tells drugs apart
-    patients: Count | None = None  # take so many, the first ones (default: all)
+    patients: Count | None = None  # take so many, the first ones; None: all
     stays: Count = 2000  # of synthetic records
     items: Count = 8  # of synthetic records, laboratory items that drugs answer to
     arms: tuple[Arm, ...] = ("recurrent", "graph", "joined")  # one or more
