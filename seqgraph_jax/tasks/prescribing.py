@@ -1,6 +1,6 @@
 """What is prescribed tomorrow, as a task: a network adds to log-odds of rates."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -92,7 +92,9 @@ class PrescriptionTask:
     seen: Any  # [V] bool
     num_drugs: int = field(metadata={"static": True})
 
-    metrics = Metrics(judge_stays, (NATS, NATS.of_training()))
+    metrics = Metrics(
+        judge_stays, (replace(NATS, label="validation loss"), NATS.of_training())
+    )
 
     def chunks(self, chosen: Any, counted: Any) -> Batch:
         """Some chunks ``[C']``, with the days that count in them."""
