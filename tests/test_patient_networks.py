@@ -6,6 +6,8 @@ import jax
 import numpy as np
 import pytest
 
+import seqgraph_jax as sg
+from seqgraph_jax.data.splits import Split
 from seqgraph_jax.data.synthetic_records import draw_records
 from seqgraph_jax.graph.events import RELATIONS, Room, event_graph
 from seqgraph_jax.joined.patients import (
@@ -14,6 +16,9 @@ from seqgraph_jax.joined.patients import (
     equal_networks,
     num_parameters,
 )
+from seqgraph_jax.tasks.prescribing import prescription_tasks
+from seqgraph_jax.tasks.prescriptions import day_pairs, foretold, rates
+from seqgraph_jax.tasks.ranking import average_precision
 from seqgraph_jax.tasks.stays import StayDays, and_without, pack_stays
 from seqgraph_jax.training.loop import num_params
 
@@ -163,3 +168,30 @@ def test_mixed_events_are_as_many_of_every_kind():
     days = [events_by_day(packed) for packed in (plain, mixed)]
     alike = [codes == days[1][where] for where, codes in days[0].items()]
     assert 0.5 < np.mean(alike) < 0.7  # all of the sequence, few of the graph
+
+
+def test_what_was_planted_is_found_and_heard_along_its_edges():
+    # Events or states of another stay; edges that do not reach the head.
+    data = draw_records(300, num_items=2)
+    pairs, packed = day_pairs(data), pack_stays(data)
+    train = np.arange(pairs.num_patients) % 3 > 0
+    split = Split(train, ~train, ~train)
+    rows = data.pairs()
+    [task] = prescription_tasks(packed, pairs, rows, [split], rates)
+    model = PatientNetwork("joined", 8, packed.num_codes, head=16)
+    config = sg.TrainConfig(
+        updates=100, eval_every=20, batch_size=1, eval_size=1, learning_rate=0.3,
+        optimizer="momentum",
+    )  # fmt: skip
+    run = sg.train_seeds(model, task, config, [0])
+    added = run.predict(and_without(packed), batch_size=None)[0].reshape(5, -1, 4)
+    test = pairs.rows(split.test_mask[pairs.patient])
+    answers = ~test.active & (np.arange(4) < 2)
+    found = []
+    for one in (0 * added[0], *added):
+        _, chance = foretold(pairs, split, rates, one[packed.places(rows)])
+        found.append(average_precision(chance[answers], test.then[answers]))
+    by_rates, whole, *without = found
+    assert whole > 4 * by_rates, found
+    assert RELATIONS[int(np.argmin(without))] == "same_code", found
+    assert min(without) < 0.85 * whole, found
