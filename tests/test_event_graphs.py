@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seqgraph_jax.graph.events import RELATIONS, event_graph
+from seqgraph_jax.graph.events import RELATIONS, Room, event_graph
 from seqgraph_jax.graph.relational import RelationalConvolution
 
 #: Two stays: days 0 to 2, and 3 to 4.
@@ -50,6 +50,23 @@ def test_days_without_events_and_events_that_are_not_there():
         event_graph(ROW, CODE + 1, NEXT, 3)
     with pytest.raises(ValueError, match="a row of an event is not one of the 5"):
         event_graph(ROW - 1, CODE, NEXT, 3)
+
+
+def test_what_fills_a_graph_up_lies_on_the_last_day_alone():
+    spare = np.append(NEXT, -1)
+    plain = event_graph(ROW, CODE, spare, 3)
+    graph = event_graph(ROW, CODE, spare, 3, Room(9, 4, 5))
+    assert graph.room == Room(9, 4, 5)
+    known, found = edges(plain), edges(graph)
+    for name in RELATIONS:
+        more = set(found[name]) - set(known[name])
+        ends = {node for pair in more for node in pair}
+        assert ends <= {5, *range(6 + 7, 6 + 9)}, name  # its hub, and the two events
+        assert set(known[name]) <= set(found[name])
+    with pytest.raises(ValueError, match="room for 6 of 7 events"):
+        event_graph(ROW, CODE, spare, 3, Room(6, 4, 5))
+    with pytest.raises(ValueError, match="nothing may be on it"):
+        event_graph(ROW, CODE, NEXT, 3, Room(9, 4, 5))
 
 
 @jax.jit
