@@ -6,3 +6,5 @@ from .forecaster import Forecaster as Forecaster
 from .graphs import graphs_in_time as graphs_in_time
 from .layers import GraphRecurrent as GraphRecurrent
 from .mixing import SignalLayer as SignalLayer
+from .rounds import RoundsReader as RoundsReader
+from .rounds import pass_rounds as pass_rounds

@@ -11,6 +11,7 @@ from . import results as results
 from . import statistics as statistics
 from . import sweeps as sweeps
 from . import tables as tables
+from . import trade as trade
 from . import tuning as tuning
 from . import verdicts as verdicts
 from .given import read_results as read_results

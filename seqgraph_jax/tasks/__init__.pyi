@@ -3,6 +3,7 @@ from . import errors as errors
 from . import forecasts as forecasts
 from . import judged as judged
 from . import nodes as nodes
+from . import strings as strings
 from .binary import baum_sweet as baum_sweet
 from .classification import Batch as Batch
 from .classification import classification_metrics as classification_metrics
@@ -23,6 +24,8 @@ from .parts import part_signals as part_signals
 from .parts import part_windows as part_windows
 from .signals import SignalTask as SignalTask
 from .signals import signal_task as signal_task
+from .strings import BaumSweetStrings as BaumSweetStrings
+from .strings import UniformStrings as UniformStrings
 from .toy import TASKS as TASKS
 from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome

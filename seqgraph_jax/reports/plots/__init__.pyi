@@ -10,4 +10,5 @@ from . import neighbourhoods as neighbourhoods
 from . import power as power
 from . import sweeps as sweeps
 from . import texts as texts
+from . import trade as trade
 from . import values as values
