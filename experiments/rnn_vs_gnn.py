@@ -1,18 +1,22 @@
 """Do graph networks outperform recurrent ones on the same data, and what do they take?
 
-Time: five minutes on 2 CPU cores for 10 seeds of nine networks.
+Time: five minutes on 2 CPU cores for ten seeds of a case.
 
     python -m experiments.rnn_vs_gnn
-    python -m experiments.rnn_vs_gnn --case strings --edges forward
+    python -m experiments.rnn_vs_gnn --case cora
+    python -m experiments.rnn_vs_gnn --case molecules
 
-The same data in both forms, seeds paired, all networks with as many parameters as the
-first one. They are compared after equally many updates, and again when each has had the
-time that the fastest one takes for all of its own.
+The same data in both forms, seeds paired, and as many parameters in every network as in
+the first one. They are compared after equally many updates, and again when each has had
+the time that the fastest one takes for all of its own.
 
-strings: Baum-Sweet numbers as strings of digits and as paths, a node for each digit.
+strings: Baum-Sweet numbers as digits in a row and as paths, a node for each digit.
 ``recurrent-gnn`` passes messages along the path with one set of weights and a GRU as
 update: it is the GRU, by another way. Strings in pairs that differ by one zero in their
-longest run ask whether a network has learned the rule.
+longest run ask who has learned the rule. cora: a node's class by its neighbourhood
+(gcn), by random walks that end at it, read in order (gru-3, of three nodes) or as a
+mean (mean-3), or by its own words (mlp). molecules: graphs, SMILES (smiles-gru), and
+atoms in depth-first order, with the labels of atoms and bonds (dfs-gru).
 """
 
 import sys
@@ -32,234 +36,322 @@ from experiments.harness import (
     TrainOptions,
     experiment,
 )
-from seqgraph_jax.tasks import strings
-from seqgraph_jax.training.ranges import Count
+from seqgraph_jax.joined import forms
+from seqgraph_jax.training.ranges import Count, Share
 
-FORMS = {
-    "forward": "An edge leads from each digit to the next: graph networks are told the "
-    "direction, as recurrent ones are by reading.",
-    "both": "Edges lead both ways and no network has positions: graph networks are not "
-    "told the direction, which recurrent ones have by reading. The label of a string "
-    "read backwards is the same.",
-}
-PAIRS = "Accuracy on pairs of strings, by the length of the longest run of zeros"
-OF_PAIRS = (
-    "A pair is a string of label 1 and the one of label 0 that has a zero more in its "
-    "longest run: who does not tell the parity of that run is right in half of all."
-)
-ON_PAIRS = replace(
-    sg.training.ACCURACY, name="accuracy_on_pairs", label="accuracy on pairs"
-)
-TAKES = "An update of {} takes {} times as long as one of {} ({} rounds in turn)."
+_config = partial(sg.TrainConfig, metric="loss", early_stop=False)
+STRINGS = _config(updates=600, learning_rate=5e-3, threshold=0.05)
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of this experiment; another case has other defaults."""
 
-    case: Literal["strings"] = "strings"  # the data
+    case: Literal["strings", "cora", "molecules"] = "strings"  # the data
+    dataset: str = ""  # cora: any of nodes; molecules: esol, mutag, or a path
     arms: tuple[str, ...] = (
         "gru", "lstm", "recurrent-gnn", "gcn-2", "gcn-8", "gcn-16", "gin-2", "gin-8",
         "gin-16",
-    )  # recurrent cells, and graph layers with their number  # fmt: skip
-    hidden: Count = 32  # of the first arm, to whose parameters others are matched
-    edges: Literal["both", "forward"] = "both"  # of paths
-    readout: Literal["max", "mean", "last"] = "max"  # of the nodes of a path
-    digits: Count = 6  # decimal digits of the numbers
-    times: tuple[int, ...] = (8, 16, 32, 64)  # lengths of strings to time updates at
+    )  # networks; a number is that of layers, or of a walk's nodes  # fmt: skip
+    hidden: Count = 32  # of the first, whose number of parameters all have
+    within: Share = 0.05  # that number may be missed by so much
+    edges: Literal["both", "forward"] = "both"  # strings: of paths
+    readout: Literal["max", "mean", "last"] = "max"  # strings: of a path's nodes
+    digits: Count = 6  # strings: decimal digits of the numbers
+    times: tuple[int, ...] = (8, 16, 32, 64)  # strings: lengths to time updates at
+    walks: Count = 4  # cora: walks to a node in an update
+    eval_walks: Count = 16  # cora: in an evaluation
+    layers: Count = 4  # molecules: of graph networks
+    orders: Count = 4  # molecules: depth-first orders, one of which an update takes
+    folds: Count = 10  # molecules with classes: of the cross-validation
+    dropout: Share = 0.0  # cora, molecules
     rounds: Count = 9  # in which arms take turns to be timed
-    train: sg.TrainConfig = field(
-        default_factory=partial(
-            sg.TrainConfig,
-            updates=600,
-            learning_rate=5e-3,
-            metric="loss",
-            threshold=0.05,
-            early_stop=False,
-        )
-    )
+    train: sg.TrainConfig = STRINGS
     run: RunOptions = field(default_factory=RunOptions)
     saving: TrainOptions = field(
         default_factory=lambda: TrainOptions(checkpoint_every=60.0)
     )
 
 
+CORA = _config(
+    updates=200, eval_every=2, batch_size=1, eval_size=1, learning_rate=0.01,
+    weight_decay=5e-4, max_norm=float("inf"), threshold=1.0,
+)  # fmt: skip
+ESOL = _config(
+    updates=1800, eval_every=30, batch_size=32, eval_size=1, learning_rate=5e-3,
+    threshold=0.2,
+)  # fmt: skip
+PRESETS = {
+    "strings": Config(),
+    "cora": Config(
+        dataset="cora", arms=("gcn", "mlp", "gru-3", "gru-8", "mean-3", "mean-8"),
+        hidden=16, dropout=0.5, train=CORA,
+    ),
+    "molecules": Config(
+        dataset="esol", arms=("gin", "gcn", "smiles-gru", "dfs-gru"), train=ESOL
+    ),
+    "mutag": Config(
+        dataset="mutag", arms=("gin", "gcn", "dfs-gru"), dropout=0.1,
+        train=replace(ESOL, updates=600, eval_every=5, threshold=None),
+    ),
+}  # fmt: skip
 SMOKE = {
-    "arms": ("gru", "gin-2"), "hidden": 16, "digits": 3, "times": (4, 6), "rounds": 1,
-    "train.updates": 20, "train.batch_size": 8, "train.eval_size": 32,
+    "hidden": 8, "within": 0.5, "digits": 3, "times": (4, 6), "eval_walks": 2,
+    "layers": 1, "orders": 2, "folds": 3, "rounds": 1, "train.updates": 4,
+    "train.eval_every": 2, "train.batch_size": 8, "train.eval_size": 32,
     "train.hold_for": 1,
 }  # fmt: skip
-
-
-class Case(NamedTuple):
-    """Arms on the same data, which of them are recurrent, and what is asked beside."""
-
-    title: str
-    arms: dict[str, Any]
-    recurrent: Sequence[str]
-    graphs: Sequence[str]
-    test: str  # the metric that is compared
-    more: Callable[..., "Found"]  # of what was trained, and the best of both kinds
-    pairs: Sequence[tuple[str, str]] = ()  # to compare beside the first
-    parts: Any = None
+SMOKE_ARMS = {
+    "strings": ("gru", "gin-1"),
+    "cora": ("gcn", "gru-2", "mean-2"),
+    "molecules": ("gin", "dfs-gru"),
+}
+FORMS = {
+    "forward": "An edge leads from each digit to the next: graph networks are told the "
+    "direction, as recurrent ones are by reading.",
+    "both": "Edges lead both ways, and no network has positions: graph networks are "
+    "not told the direction, which recurrent ones have by reading. A string read "
+    "backwards has the same label.",
+}
+OF_PAIRS = (
+    "A pair is a string of label 1 and the one of label 0 that has a zero more in its "
+    "longest run: who does not tell the parity of that run is right in half of all."
+)
+OF_WALKS = (
+    "Of the test accuracy: that of seeds without what walks add to it, and that of "
+    "walks drawn again for the same networks."
+)
+ORDERS = (
+    "Depth-first orders have drawn roots and an order of neighbours that is drawn: {} "
+    "of each molecule, one of which an update takes; the first one is judged."
+)
+ON_PAIRS = replace(
+    sg.training.ACCURACY, name="pair_accuracy", label="accuracy on pairs"
+)
+REDRAWS = 10  # of the walks of an evaluation, to tell what they change
 
 
 class Found(NamedTuple):
-    """What else was measured."""
+    """What else was measured, and which pairs of arms are compared beside."""
 
-    baselines: dict[str, Any]
-    measured: dict[Any, Any]  # values of trained arms by metric
-    sections: list[Any]
-    notes: list[str]
-
-
-def matched(makes: Mapping[str, Callable[[int], Any]], tasks: Any, hidden: int) -> dict:
-    """The networks, with as many parameters as the first has at a width."""
-    (first, *others), count = makes, sg.training.count_params
-    networks = {first: makes[first](hidden)}
-    target = count(networks[first], tasks[first])
-    for name in others:
-        networks[name] = sg.training.match_params(makes[name], tasks[name], target)
-    return networks
+    baselines: Mapping[str, Any] = {}
+    measured: Mapping[Any, Any] = {}  # values of trained arms by metric
+    sections: Sequence[Any] = ()
+    notes: Sequence[str] = ()
+    pairs: Sequence[tuple[str, str]] = ()
 
 
-def string_network(config: Config, name: str) -> Callable[[int], Any]:
-    """A network of strings by its width; raises `ValueError` for an unknown name."""
-    kind, _, depth = name.partition("-")
-    if name == "recurrent-gnn":
-        return lambda width: sg.joined.RoundsReader("gru", width, 2, 3)
-    if kind in sg.LAYERS and depth.isdecimal():
-        both, number = config.edges == "both", int(depth)
-        return lambda width: sg.graph.PathClassifier(
-            kind, width, 3, 2, number, both, config.readout
-        )
-    sg.cell_named(name)
-    return lambda width: sg.recurrent.PaddedReader(name, width, 2, 3)
+class Case(NamedTuple):
+    """Arms on the same data; ``look`` is given what was trained and the best ones."""
+
+    title: str
+    arms: dict[str, Any]
+    look: Callable[[Trained, Sequence[str]], Found]
+    test: str = "test_accuracy"  # what is compared
+    parts: Any = None
 
 
-def build_strings(config: Config, seeds: tuple[int, ...]) -> Case:
-    task = sg.tasks.BaumSweetStrings(config.digits)
-    makes = {name: string_network(config, name) for name in config.arms}
-    networks = matched(makes, dict.fromkeys(makes, task), config.hidden)
-    arms = {k: sg.Arm(model, task, config.train) for k, model in networks.items()}
-    graphs = [name for name in arms if name.partition("-")[0] in sg.LAYERS]
-    recurrent = [name for name in arms if name not in (*graphs, "recurrent-gnn")]
-    more = partial(of_strings, config, task, arms)
-    title = "Baum-Sweet strings and paths"
-    return Case(title, arms, recurrent, graphs, "test_accuracy", more)
+def of_strings(config: Config, seeds: tuple[int, ...]) -> Case:
+    both, tasks = config.edges == "both", sg.tasks.BaumSweetStrings(config.digits)
+    make = partial(forms.string_network, both_ways=both, readout=config.readout)
+    arms = sg.training.match_arms(
+        make,
+        dict.fromkeys(config.arms, tasks),
+        config.train,
+        config.hidden,
+        config.within,
+    )
+    look = partial(look_at_strings, config, tasks, arms)
+    return Case("Baum-Sweet numbers as strings and as paths", arms, look)
 
 
-def of_strings(
+def look_at_strings(
     config: Config, task: Any, arms: dict, trained: Trained, best: Sequence[str]
 ) -> Found:
-    """Baselines; accuracy by length and by longest run; times by length."""
-    size, runs = (20 if trained.smoke else 200), trained.runs
-    lengths, (pairs, longest) = task.by_length(size), task.zero_pairs(size)
-    panels, on_pairs = {}, {}
-    for words, batch, sizes in (
-        ("length", lengths, np.asarray(lengths.inputs.lengths)),
-        ("longest run of zeros, in pairs", pairs, longest),
-    ):
-        labels, of_arms = np.asarray(batch.targets), {}
-        for name, run in runs.items():
-            right = run.predict(batch.inputs, batch_size=None).argmax(-1) == labels
-            at, of_arms[name] = strings.shares_by_size(right, labels, sizes)
-            on_pairs[name] = right.mean(1)
-        panels[words] = at, of_arms
-    test, seeds = runs[best[0]].record("test_accuracy"), np.ones(len(trained.seeds))
-    share = max(task.numbers.probability_of_one, 1 - task.numbers.probability_of_one)
-    baselines = {
-        "majority": sg.Measured({test: share * seeds, ON_PAIRS: 0.5 * seeds}, 0),
-        "run counter": sg.Measured({test: seeds, ON_PAIRS: seeds}, 0),
+    """Accuracy by length and by longest run; times by length."""
+    plots, size = sg.reports.plots.trade, 20 if trained.smoke else 200
+    found = sg.tasks.strings.answer_by_size(task, trained.runs, size)
+    hears = partial(sg.graph.paths.receptive_field, both_ways=config.edges == "both")
+    graphs = [name for name in arms if forms.kind_of(name) == "graph"]
+    heard = {name: hears(forms.number_of(name)) for name in graphs}
+    panels = {
+        "length of the string": (found.lengths, found.by_length),
+        "longest run of zeros, in pairs": (found.runs, found.by_run),
     }
-    both, plots = config.edges == "both", sg.reports.plots.trade
-    fields = {
-        name: sg.graph.paths.receptive_field(arm.model.num_layers, both)
-        for name, arm in arms.items()
-        if hasattr(arm.model, "num_layers")
-    }
-    runs_seen = {name: symbols - 2 for name, symbols in fields.items()}
-    figure = plots.plot_by_size(panels, "accuracy (%)", runs_seen, 0.5)
-    header = ["", "symbols that a node hears of", *map(str, at)]
+    seen = {name: symbols - 2 for name, symbols in heard.items()}
+    sizes = plots.plot_by_size(panels, "accuracy (%)", seen, 0.5)
     rows = [
-        [name, str(fields.get(name, task.length)), *(f"{v:.0%}" for v in of.mean(0))]
-        for name, of in of_arms.items()
+        [name, str(heard.get(name, "all")), *(f"{v:.0%}" for v in shares.mean(0))]
+        for name, shares in found.by_run.items()
     ]
-    timed = [*dict.fromkeys([*best, *("recurrent-gnn",) * ("recurrent-gnn" in arms)])]
-    seconds = {name: [] for name in timed}
-    for length in config.times:
-        of = {k: arms[k]._replace(task=sg.tasks.UniformStrings(length)) for k in timed}
-        for name, values in sg.training.time_updates(of, config.rounds, 2).items():
-            seconds[name].append(np.median(values))
-    times = {name: np.array(values) for name, values in seconds.items()}
-    sections = [
-        sg.Section("Accuracy by size", None, figure, "sizes"),
-        sg.Section(PAIRS, sg.Table(header, rows, OF_PAIRS)),
-        sg.Section(
-            "Time by length", None, plots.plot_slopes(config.times, times), "slopes"
-        ),
-    ]
-    return Found(baselines, {ON_PAIRS: on_pairs}, sections, [FORMS[config.edges]])
+    header = ["", "symbols a node hears of", *map(str, found.runs)]
+    timed = {name: arms[name] for name in (*best, "recurrent-gnn") if name in arms}
+    lengths = {length: sg.tasks.UniformStrings(length) for length in config.times}
+    seconds = sg.training.times_by_size(timed, lengths, config.rounds, updates=2)
+    test, one = (
+        trained.runs[best[0]].record("test_accuracy"),
+        np.ones(len(trained.seeds)),
+    )
+    share = task.numbers.baseline_accuracy
+    return Found(
+        {
+            "majority": sg.Measured({test: share * one, ON_PAIRS: 0.5 * one}),
+            "counter of runs": sg.Measured({test: one, ON_PAIRS: one}),
+        },
+        {ON_PAIRS: found.on_pairs},
+        [
+            sg.Section("Accuracy by size", None, sizes, "sizes"),
+            sg.Section("Pairs, by longest run", sg.Table(header, rows, OF_PAIRS)),
+            sg.Section(
+                "Times", None, plots.plot_slopes(config.times, seconds), "slopes"
+            ),
+        ],
+        [FORMS[config.edges]],
+    )
+
+
+def of_nodes(config: Config, seeds: tuple[int, ...]) -> Case:
+    data = sg.datasets.load_nodes("karate" if config.run.smoke else config.dataset)
+    masks = (data.train_mask, data.val_mask, data.test_mask)
+    split = sg.random_split(data.labels, 0) if masks[0] is None else sg.Split(*masks)
+    features = sg.data.node_features(data, "auto", split.train_mask)
+    nodes = sg.NodeTask(sg.node_inputs(data.graph(), features), data.labels, split)
+    tasks: dict[str, Any] = dict.fromkeys(config.arms, nodes)
+    for name, length in ((name, forms.number_of(name)) for name in config.arms):
+        if length:
+            walks = (config.walks, config.eval_walks)
+            tasks[name] = sg.tasks.walk_task(nodes, length, *walks)
+    sizes = {"num_classes": data.num_classes, "dropout_rate": config.dropout}
+    make = partial(forms.node_network, **sizes)
+    arms = sg.training.match_arms(
+        make, tasks, config.train, config.hidden, config.within
+    )
+    for name, arm in arms.items():
+        first = "project" if forms.number_of(name) else "layers.layer_0"
+        arms[name] = arm._replace(config=replace(arm.config, decay_only=first))
+    title = f"{data.name} by neighbourhoods and by walks"
+    return Case(title, arms, partial(look_at_walks, arms))
+
+
+def look_at_walks(arms: dict, trained: Trained, best: Sequence[str]) -> Found:
+    """What other walks change, and what other seeds do; pairs that differ in order."""
+    rows, pairs = [], []
+    for name in filter(forms.number_of, arms):
+        accuracy = arms[name].task.test_accuracies(trained.runs[name], REDRAWS)
+        sds = sg.reports.statistics.nested_sds(accuracy)
+        rows.append([name, *(f"{100 * sd:.2f}" for sd in sds)])
+        mean = f"mean-{forms.number_of(name)}"
+        pairs += [(name, mean)] if mean in arms and mean != name else []
+        pairs += [(best[0], mean)] if mean == name else []
+    header = ["", "SD of seeds (points)", "SD of walks (points)"]
+    table = sg.Table(header, rows, OF_WALKS)
+    section = sg.Section("What seeds and walks change", table, printed=True)
+    return Found(sections=[section], pairs=pairs)
+
+
+def of_molecules(config: Config, seeds: tuple[int, ...]) -> Case:
+    if config.run.smoke and config.dataset in ("esol", "mutag"):
+        data = sg.data.draw_molecules(classes=config.dataset == "mutag")
+    else:
+        data = sg.datasets.load_graphs(config.dataset)
+    kind, splits = sg.data.graph_splits(data, "auto", seeds, config.folds)
+    graphs = sg.make_tasks(data, splits, config.train.batch_size)
+    tasks: dict[str, Any] = dict.fromkeys(config.arms, graphs)
+    symbols = 0
+    for name in config.arms:
+        if name.startswith("smiles-"):
+            rows = sg.data.as_symbols(sg.data.load_smiles(config.dataset))
+            symbols = rows.num_symbols
+        elif name.startswith("dfs-"):
+            rows = sg.data.depth_first(data, config.orders)
+        else:
+            continue
+        tasks[name] = [sg.tasks.sequence_task(task, rows) for task in graphs]
+    make = partial(
+        forms.molecule_network,
+        num_outputs=max(1, data.num_classes),
+        num_symbols=symbols,
+        dropout_rate=config.dropout,
+        num_layers=config.layers,
+        readout="mean" if data.num_classes else "sum",
+    )
+    arms = sg.training.match_arms(
+        make, tasks, config.train, config.hidden, config.within
+    )
+    parts = sg.Parts("fold", tuple(range(config.folds))) if kind == "folds" else None
+    _, test, *_ = graphs[0].metrics.records
+    look = partial(look_at_molecules, data, splits, test, ORDERS.format(config.orders))
+    return Case(f"{data.name} as graphs and in rows", arms, look, test.name, parts)
+
+
+def look_at_molecules(
+    data: Any, splits: list, test: Any, note: str, trained: Trained, best: Sequence[str]
+) -> Found:
+    """A linear model of the atoms counted, and a constant."""
+    baselines = {}
+    for name, one in sg.tasks.baselines.fit_baselines(data, splits).items():
+        reached = one.reached(data, splits, "test").reshape(len(trained.seeds), -1)
+        baselines[name] = sg.Measured({test: reached.mean(1)}, one.num_params)
+    pairs = [(name, "linear") for name in best]
+    return Found(baselines, notes=[note], pairs=pairs)
 
 
 def build(config: Config, seeds: tuple[int, ...]) -> Study:
-    if len(config.arms) < 2 or len(set(config.arms)) < len(config.arms):
-        raise ValueError("--arms takes two or more different networks")
+    if len(set(config.arms)) < len(config.arms):
+        raise ValueError("--arms takes different networks")
+    if not {"graph", "recurrent"} <= {*map(forms.kind_of, config.arms)}:
+        raise ValueError("--arms needs a recurrent and a graph network")
     case = CASES[config.case](config, seeds)
-    for kind, names in (("recurrent", case.recurrent), ("graph", case.graphs)):
-        if not names:
-            raise ValueError(f"--arms needs a {kind} network, to compare both kinds")
     return Study(case.title, partial(report, config, case), case.arms, case.parts)
 
 
 def report(config: Config, case: Case, trained: Trained) -> Report:
     timed = sg.training.time_updates(case.arms, config.rounds, updates=5)
     trade = sg.reports.trade.Trade(trained.runs, timed, case.test)
-    kinds, whole = (case.graphs, case.recurrent), (False, True)
-    pairs = [[trade.first(names, equal) for names in kinds] for equal in whole]
-    found = case.more(trained, pairs[0])
-    arms: dict[str, Any] = {
-        name: run.adding({metric: of[name] for metric, of in found.measured.items()})
-        for name, run in trade.judged().items()
-    } | found.baselines
-    words = (" with equally many updates", f" in equal time, {trade.budget:.3g} s")
-    compared, said = [], []
-    for metric, (graph, recurrent), where in zip(
-        trade.metrics, pairs, words, strict=True
-    ):
-        compared.append(
-            sg.compare({k: arms[k] for k in (graph, recurrent)}, metric.name)
-        )
-        [pair] = compared[-1].pairs
-        said += [sg.reports.trade.answer(pair, metric, where), pair.verdict]
-        ratio = trade.ratio(graph, recurrent)
-        said.append(TAKES.format(graph, ratio, recurrent, config.rounds))
-    asked = [(case.test, pair) for pair in case.pairs]
-    if trained.runs[pairs[0][0]].config.threshold is not None:
-        asked.append((sg.training.UPDATES_TO_CONVERGE.name, pairs[0]))
-    compared += [sg.compare({k: arms[k] for k in pair}, name) for name, pair in asked]
-    said += [one.pairs[0].verdict for one in compared[2:]]
-    figure = sg.reports.plots.trade.plot_trade(trade)
-    shown = [*trade.metrics, *found.measured]
-    tables = sg.reports.tables
+    best = [
+        [
+            trade.first([k for k in case.arms if forms.kind_of(k) == kind], equal_time)
+            for kind in ("graph", "recurrent")
+        ]
+        for equal_time in (False, True)
+    ]
+    found = case.look(trained, best[0])
+    arms: dict[str, Any] = dict(trade.judged())
+    for metric, of in found.measured.items():
+        arms = {name: run.adding({metric: of[name]}) for name, run in arms.items()}
+    arms |= found.baselines
+    names = [metric.name for metric in trade.metrics]
+    asked = [*zip(names, best, strict=True), *((case.test, p) for p in found.pairs)]
+    if config.train.threshold is not None:
+        asked.append((sg.training.UPDATES_TO_CONVERGE.name, best[0]))
+    compared = [sg.compare({k: arms[k] for k in pair}, name) for name, pair in asked]
+    shown, tables = [*trade.metrics, *found.measured], sg.reports.tables
     sections = [
         sg.Section("Results", trade.table(arms, [*found.measured]), printed=True),
-        sg.Section("By updates and by time", None, figure, "trade"),
+        sg.Section("Test", None, sg.reports.plots.trade.plot_trade(trade), "trade"),
         *found.sections,
         sg.Section("Comparisons", tables.comparison_table(compared)),
-        sg.Section("With intervals", tables.summary_table(arms, shown).turned()),
+        sg.Section("Intervals", tables.summary_table(arms, shown).turned()),
         sg.Section(
             "Every seed", tables.seed_table(arms, trained.seeds, shown).turned()
         ),
     ]
+    verdicts = [one.pairs[0].verdict for one in compared]
+    verdicts = [*trade.answers([one.pairs[0] for one in compared[:2]]), *verdicts]
     seconds = {name: of.tolist() for name, of in timed.items()}
     extra = {"seconds_per_update": seconds, "budget_s": trade.budget}
-    return Report(
-        arms, list(dict.fromkeys(said)), sections, compared, found.notes, extra
-    )
+    return Report(arms, verdicts, sections, compared, found.notes, extra)
 
 
-CASES = {"strings": build_strings}
+def preset(first: Any) -> Config:
+    """Defaults of a case."""
+    mutag = first.case == "molecules" and first.dataset == "mutag"
+    config = PRESETS["mutag" if mutag else first.case]
+    config = replace(config, case=first.case, dataset=first.dataset or config.dataset)
+    return replace(config, arms=SMOKE_ARMS[first.case]) if first.smoke else config
+
+
+CASES = {"strings": of_strings, "cora": of_nodes, "molecules": of_molecules}
 
 main = experiment(
     "rnn_vs_gnn",
@@ -268,6 +360,8 @@ main = experiment(
     doc=__doc__,
     seeds=lambda config: range(0, 5000, 500),
     smoke=SMOKE,
+    preset=preset,
+    choices=("case", "dataset"),
 )
 
 if __name__ == "__main__":

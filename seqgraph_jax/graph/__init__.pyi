@@ -14,3 +14,4 @@ from .paths import path_graphs as path_graphs
 from .propagation import propagate as propagate
 from .relational import RelationalConvolution as RelationalConvolution
 from .taps import GraphTaps as GraphTaps
+from .walks import draw_walks as draw_walks

@@ -1,3 +1,4 @@
+from . import forms as forms
 from .cells import GRAPH_CELLS as GRAPH_CELLS
 from .events import EventGraph as EventGraph
 from .events import event_graph as event_graph
@@ -8,3 +9,4 @@ from .layers import GraphRecurrent as GraphRecurrent
 from .mixing import SignalLayer as SignalLayer
 from .rounds import RoundsReader as RoundsReader
 from .rounds import pass_rounds as pass_rounds
+from .walks import WalkClassifier as WalkClassifier

@@ -9,6 +9,7 @@ import numpy as np
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.censoring import shown_times, times_to_converge
+from seqgraph_jax.reports.intervals import SUBSETS
 from seqgraph_jax.reports.results import Arms
 from seqgraph_jax.reports.tables import Table
 from seqgraph_jax.reports.verdicts import Comparison
@@ -17,7 +18,11 @@ from seqgraph_jax.training.runs import Run
 
 
 class Ratio(NamedTuple):
-    """Median, lowest and highest ratio over rounds."""
+    """Median, lowest and highest ratio over rounds.
+
+    >>> str(Ratio(2.75, 2.5, 3.0))
+    '2.75 (2.50 to 3.00)'
+    """
 
     median: float
     low: float
@@ -134,6 +139,19 @@ class Trade:
         numbers = range(1, len(run.updates) + 1)
         return np.stack([reached(run, self.test, k) for k in numbers], axis=1)
 
+    def answers(self, pairs: Sequence[Comparison]) -> list[str]:
+        """What may be said of a pair in equally many updates, and in equal time."""
+        words = (" in equally many updates", f" in equal time ({self.budget:.3g} s)")
+        said = []
+        for pair, metric, where in zip(pairs, self.metrics, words, strict=True):
+            rounds = len(self.seconds[pair.a])
+            said.append(
+                f"{answer(pair, metric, where)} An update of {pair.a} takes "
+                f"{self.ratio(pair.a, pair.b)} times as long as one of {pair.b}, "
+                f"median, lowest and highest of {rounds}."
+            )
+        return said
+
     def table(self, arms: Arms, more: Sequence[Metric] = ()) -> Table:
         """A row for each of ``arms``: what it reached, and what an update takes.
 
@@ -214,7 +232,7 @@ def answer(pair: Comparison, metric: Metric, where: str = "") -> str:
         return f"{better} outperforms {worse}{where}."
     words = f"{a} and {b} are not told apart{where}"
     far = metric.scale * np.abs(pair.ci95).max()
-    if not np.isfinite(far):
+    if pair.ci95_method != SUBSETS:  # of so few pairs nothing is claimed
         return f"{words}."
     unit = f" {metric.difference_unit}" if metric.difference_unit else ""
     return f"{words}; a difference of more than {far:.3g}{unit} is excluded."

@@ -22,6 +22,7 @@ from .parts import PROTOCOLS as PROTOCOLS
 from .parts import Protocol as Protocol
 from .parts import part_signals as part_signals
 from .parts import part_windows as part_windows
+from .sequences import sequence_task as sequence_task
 from .signals import SignalTask as SignalTask
 from .signals import signal_task as signal_task
 from .strings import BaumSweetStrings as BaumSweetStrings
@@ -30,3 +31,4 @@ from .toy import TASKS as TASKS
 from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome
 from .toy import RandomCombinations as RandomCombinations
+from .walks import walk_task as walk_task

@@ -1,7 +1,8 @@
 """Baum-Sweet numbers as strings of binary digits, each as long as it is."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -171,7 +172,7 @@ def _with_a_zero(number: int) -> int:
 
 
 def shares_by_size(
-    right: np.ndarray, labels: np.ndarray, sizes: np.ndarray
+    right: np.ndarray, labels: Any, sizes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share of right answers at each size, where both labels weigh the same.
 
@@ -183,12 +184,47 @@ def shares_by_size(
     (array([5]), array([[0.5]]))
     """
     found, shares = [], []
+    labels = np.asarray(labels)
     for size in np.unique(sizes):
         groups = [(sizes == size) & (labels == label) for label in (0, 1)]
         if all(group.any() for group in groups):
             found.append(size)
             shares.append(np.mean([right[:, g].mean(1) for g in groups], axis=0))
     return np.array(found), np.stack(shares, axis=1)
+
+
+class Shares(NamedTuple):
+    """Shares of right answers by arm, ``[S, X]``, at X sizes; of all pairs ``[S]``."""
+
+    lengths: np.ndarray
+    by_length: dict[str, np.ndarray]
+    runs: np.ndarray
+    by_run: dict[str, np.ndarray]
+    on_pairs: dict[str, np.ndarray]
+
+
+def answer_by_size(
+    task: BaumSweetStrings, runs: Mapping[str, Any], size: int
+) -> Shares:
+    """What trained networks say of the test strings, by length and by longest run.
+
+    ``runs`` are anything with the ``predict`` of a `Run`. At most ``size`` strings are
+    of one length and label, and as many pairs of one longest run.
+    """
+    strings, (pairs, longest) = task.by_length(size), task.zero_pairs(size)
+    found = Shares(np.empty(0), {}, np.empty(0), {}, {})
+    lengths = np.asarray(strings.inputs.lengths)
+    for name, run in runs.items():
+        right = [
+            run.predict(batch.inputs, batch_size=None).argmax(-1)
+            == np.asarray(batch.targets)
+            for batch in (strings, pairs)
+        ]
+        at, found.by_length[name] = shares_by_size(right[0], strings.targets, lengths)
+        of, found.by_run[name] = shares_by_size(right[1], pairs.targets, longest)
+        found.on_pairs[name] = right[1].mean(1)
+        found = found._replace(lengths=at, runs=of)
+    return found
 
 
 @jax.tree_util.register_static

@@ -1,12 +1,15 @@
 """Networks with equally many parameters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 
+from seqgraph_jax.training.arms import Arm
+from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.loop import num_params
 
 
@@ -50,3 +53,37 @@ def match_params(
             f"nearest has {number:,}, at a width of {width}"
         )
     return model
+
+
+def match_arms(
+    make: Callable[[str, int], nn.Module],
+    tasks: Mapping[str, Any],
+    config: TrainConfig,
+    width: int,
+    within: float = 0.05,
+) -> dict[str, Arm]:
+    """Arms by name, of as many parameters as the first has at a width.
+
+    ``make(name, width)`` gives a network; ``tasks`` are those of each arm. Raises
+    `ValueError` as `match_params` does.
+
+    >>> from seqgraph_jax import SequenceClassifier, tasks
+    >>> def make(cell, width):
+    ...     return SequenceClassifier(cell, width, 4, 4)
+    >>> task = tasks.RandomCombinations(size=4)
+    >>> arms = match_arms(make, {"gru": task, "lstm": task}, TrainConfig(), width=23)
+    >>> {name: arm.model.features for name, arm in arms.items()}
+    {'gru': 23, 'lstm': 19}
+    """
+    arms: dict[str, Arm] = {}
+    target = 0
+    for name, task in tasks.items():
+        arm = Arm(make(name, width), task, config)
+        if arms:
+            of_width, first = partial(make, name), arm.first_task
+            model = match_params(of_width, first, target, within)
+            arm = arm._replace(model=model)
+        else:
+            target = count_params(arm.model, arm.first_task)
+        arms[name] = arm
+    return arms

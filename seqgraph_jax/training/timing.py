@@ -43,6 +43,22 @@ def time_updates(
     return {name: np.array(seconds) for name, seconds in found.items()}
 
 
+def times_by_size(
+    arms: Mapping[str, Arm], tasks: Mapping[int, Any], rounds: int, updates: int
+) -> dict[str, np.ndarray]:
+    """Median seconds of an update of each arm on each of X tasks, ``[X]``.
+
+    All arms are measured in turn (`time_updates`) on one task after another.
+    """
+    rows = [
+        time_updates(
+            {k: arm._replace(task=task) for k, arm in arms.items()}, rounds, updates
+        )
+        for task in tasks.values()
+    ]
+    return {name: np.array([np.median(row[name]) for row in rows]) for name in arms}
+
+
 def _program(arm: Arm, updates: int) -> Callable[[], None]:
     """So many updates of one network, compiled."""
     key, task = jax.random.key(0), jax.device_put(arm.first_task)
