@@ -36,6 +36,7 @@ from experiments.harness import (
     TrainOptions,
     experiment,
 )
+from seqgraph_jax.data import notes
 from seqgraph_jax.joined import forms
 from seqgraph_jax.training.ranges import Count, Share
 
@@ -106,25 +107,6 @@ SMOKE_ARMS = {
     "cora": ("gcn", "gru-2", "mean-2"),
     "molecules": ("gin", "dfs-gru"),
 }
-FORMS = {
-    "forward": "An edge leads from each digit to the next: graph networks are told the "
-    "direction, as recurrent ones are by reading.",
-    "both": "Edges lead both ways, and no network has positions: graph networks are "
-    "not told the direction, which recurrent ones have by reading. A string read "
-    "backwards has the same label.",
-}
-OF_PAIRS = (
-    "A pair is a string of label 1 and the one of label 0 that has a zero more in its "
-    "longest run: who does not tell the parity of that run is right in half of all."
-)
-OF_WALKS = (
-    "Of the test accuracy: that of seeds without what walks add to it, and that of "
-    "walks drawn again for the same networks."
-)
-ORDERS = (
-    "Depth-first orders have drawn roots and an order of neighbours that is drawn: {} "
-    "of each molecule, one of which an update takes; the first one is judged."
-)
 ON_PAIRS = replace(
     sg.training.ACCURACY, name="pair_accuracy", label="accuracy on pairs"
 )
@@ -151,17 +133,16 @@ class Case(NamedTuple):
     parts: Any = None
 
 
+def matched(config: Config, make: Any, tasks: Mapping[str, Any]) -> dict[str, Any]:
+    sizes = (config.hidden, config.within)
+    return sg.training.match_arms(make, tasks, config.train, *sizes)
+
+
 def of_strings(config: Config, seeds: tuple[int, ...]) -> Case:
-    both, tasks = config.edges == "both", sg.tasks.BaumSweetStrings(config.digits)
+    both, task = config.edges == "both", sg.tasks.BaumSweetStrings(config.digits)
     make = partial(forms.string_network, both_ways=both, readout=config.readout)
-    arms = sg.training.match_arms(
-        make,
-        dict.fromkeys(config.arms, tasks),
-        config.train,
-        config.hidden,
-        config.within,
-    )
-    look = partial(look_at_strings, config, tasks, arms)
+    arms = matched(config, make, dict.fromkeys(config.arms, task))
+    look = partial(look_at_strings, config, task, arms)
     return Case("Baum-Sweet numbers as strings and as paths", arms, look)
 
 
@@ -171,43 +152,32 @@ def look_at_strings(
     """Accuracy by length and by longest run; times by length."""
     plots, size = sg.reports.plots.trade, 20 if trained.smoke else 200
     found = sg.tasks.strings.answer_by_size(task, trained.runs, size)
-    hears = partial(sg.graph.paths.receptive_field, both_ways=config.edges == "both")
-    graphs = [name for name in arms if forms.kind_of(name) == "graph"]
-    heard = {name: hears(forms.number_of(name)) for name in graphs}
+    heard = forms.symbols_heard(arms, both_ways=config.edges == "both")
     panels = {
         "length of the string": (found.lengths, found.by_length),
         "longest run of zeros, in pairs": (found.runs, found.by_run),
     }
     seen = {name: symbols - 2 for name, symbols in heard.items()}
     sizes = plots.plot_by_size(panels, "accuracy (%)", seen, 0.5)
-    rows = [
-        [name, str(heard.get(name, "all")), *(f"{v:.0%}" for v in shares.mean(0))]
-        for name, shares in found.by_run.items()
-    ]
-    header = ["", "symbols a node hears of", *map(str, found.runs)]
+    table = sg.reports.trade.size_table(found.runs, found.by_run, heard, notes.PAIRS)
     timed = {name: arms[name] for name in (*best, "recurrent-gnn") if name in arms}
     lengths = {length: sg.tasks.UniformStrings(length) for length in config.times}
     seconds = sg.training.times_by_size(timed, lengths, config.rounds, updates=2)
+    slopes = plots.plot_slopes(config.times, seconds)
+    sections = [
+        sg.Section("Accuracy by size", None, sizes, "sizes"),
+        sg.Section("Pairs, by longest run", table),
+        sg.Section("Time of an update by length", None, slopes, "slopes"),
+    ]
     test, one = (
         trained.runs[best[0]].record("test_accuracy"),
         np.ones(len(trained.seeds)),
     )
-    share = task.numbers.baseline_accuracy
-    return Found(
-        {
-            "majority": sg.Measured({test: share * one, ON_PAIRS: 0.5 * one}),
-            "counter of runs": sg.Measured({test: one, ON_PAIRS: one}),
-        },
-        {ON_PAIRS: found.on_pairs},
-        [
-            sg.Section("Accuracy by size", None, sizes, "sizes"),
-            sg.Section("Pairs, by longest run", sg.Table(header, rows, OF_PAIRS)),
-            sg.Section(
-                "Times", None, plots.plot_slopes(config.times, seconds), "slopes"
-            ),
-        ],
-        [FORMS[config.edges]],
-    )
+    majority = {test: task.numbers.baseline_accuracy * one, ON_PAIRS: 0.5 * one}
+    rule = {test: one, ON_PAIRS: one}  # `strings.run_parity`
+    said = {"majority": sg.Measured(majority), "counter of runs": sg.Measured(rule)}
+    told = [notes.PATHS[config.edges]]
+    return Found(said, {ON_PAIRS: found.on_pairs}, sections, told)
 
 
 def of_nodes(config: Config, seeds: tuple[int, ...]) -> Case:
@@ -216,18 +186,13 @@ def of_nodes(config: Config, seeds: tuple[int, ...]) -> Case:
     split = sg.random_split(data.labels, 0) if masks[0] is None else sg.Split(*masks)
     features = sg.data.node_features(data, "auto", split.train_mask)
     nodes = sg.NodeTask(sg.node_inputs(data.graph(), features), data.labels, split)
-    tasks: dict[str, Any] = dict.fromkeys(config.arms, nodes)
-    for name, length in ((name, forms.number_of(name)) for name in config.arms):
-        if length:
-            walks = (config.walks, config.eval_walks)
-            tasks[name] = sg.tasks.walk_task(nodes, length, *walks)
+    lengths = {name: forms.number_of(name) for name in config.arms}
+    tasks = sg.tasks.walk_tasks(nodes, lengths, config.walks, config.eval_walks)
     sizes = {"num_classes": data.num_classes, "dropout_rate": config.dropout}
     make = partial(forms.node_network, **sizes)
-    arms = sg.training.match_arms(
-        make, tasks, config.train, config.hidden, config.within
-    )
+    arms = matched(config, make, tasks)
     for name, arm in arms.items():
-        first = "project" if forms.number_of(name) else "layers.layer_0"
+        first = "project" if lengths[name] else "layers.layer_0"
         arms[name] = arm._replace(config=replace(arm.config, decay_only=first))
     title = f"{data.name} by neighbourhoods and by walks"
     return Case(title, arms, partial(look_at_walks, arms))
@@ -244,7 +209,7 @@ def look_at_walks(arms: dict, trained: Trained, best: Sequence[str]) -> Found:
         pairs += [(name, mean)] if mean in arms and mean != name else []
         pairs += [(best[0], mean)] if mean == name else []
     header = ["", "SD of seeds (points)", "SD of walks (points)"]
-    table = sg.Table(header, rows, OF_WALKS)
+    table = sg.Table(header, rows, notes.WALKS)
     section = sg.Section("What seeds and walks change", table, printed=True)
     return Found(sections=[section], pairs=pairs)
 
@@ -256,36 +221,34 @@ def of_molecules(config: Config, seeds: tuple[int, ...]) -> Case:
         data = sg.datasets.load_graphs(config.dataset)
     kind, splits = sg.data.graph_splits(data, "auto", seeds, config.folds)
     graphs = sg.make_tasks(data, splits, config.train.batch_size)
+    read = {k: k.partition("-")[0] for k in config.arms if "-" in k}
+    rows = {form: sg.data.read_as(form, data, config.orders) for form in read.values()}
     tasks: dict[str, Any] = dict.fromkeys(config.arms, graphs)
-    symbols = 0
-    for name in config.arms:
-        if name.startswith("smiles-"):
-            rows = sg.data.as_symbols(sg.data.load_smiles(config.dataset))
-            symbols = rows.num_symbols
-        elif name.startswith("dfs-"):
-            rows = sg.data.depth_first(data, config.orders)
-        else:
-            continue
-        tasks[name] = [sg.tasks.sequence_task(task, rows) for task in graphs]
+    for name, form in read.items():
+        tasks[name] = [sg.tasks.sequence_task(task, rows[form]) for task in graphs]
     make = partial(
         forms.molecule_network,
         num_outputs=max(1, data.num_classes),
-        num_symbols=symbols,
+        num_symbols=max([0, *(of.num_symbols for of in rows.values())]),
         dropout_rate=config.dropout,
         num_layers=config.layers,
         readout="mean" if data.num_classes else "sum",
     )
-    arms = sg.training.match_arms(
-        make, tasks, config.train, config.hidden, config.within
-    )
+    arms = matched(config, make, tasks)
     parts = sg.Parts("fold", tuple(range(config.folds))) if kind == "folds" else None
     _, test, *_ = graphs[0].metrics.records
-    look = partial(look_at_molecules, data, splits, test, ORDERS.format(config.orders))
+    told = [notes.ORDERS.format(config.orders)] if "dfs" in rows else []
+    look = partial(look_at_molecules, data, splits, test, told)
     return Case(f"{data.name} as graphs and in rows", arms, look, test.name, parts)
 
 
 def look_at_molecules(
-    data: Any, splits: list, test: Any, note: str, trained: Trained, best: Sequence[str]
+    data: Any,
+    splits: list,
+    test: Any,
+    told: list,
+    trained: Trained,
+    best: Sequence[str],
 ) -> Found:
     """A linear model of the atoms counted, and a constant."""
     baselines = {}
@@ -293,7 +256,7 @@ def look_at_molecules(
         reached = one.reached(data, splits, "test").reshape(len(trained.seeds), -1)
         baselines[name] = sg.Measured({test: reached.mean(1)}, one.num_params)
     pairs = [(name, "linear") for name in best]
-    return Found(baselines, notes=[note], pairs=pairs)
+    return Found(baselines, notes=told, pairs=pairs)
 
 
 def build(config: Config, seeds: tuple[int, ...]) -> Study:
@@ -308,13 +271,8 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
 def report(config: Config, case: Case, trained: Trained) -> Report:
     timed = sg.training.time_updates(case.arms, config.rounds, updates=5)
     trade = sg.reports.trade.Trade(trained.runs, timed, case.test)
-    best = [
-        [
-            trade.first([k for k in case.arms if forms.kind_of(k) == kind], equal_time)
-            for kind in ("graph", "recurrent")
-        ]
-        for equal_time in (False, True)
-    ]
+    kinds = {name: forms.kind_of(name) for name in case.arms}
+    best = trade.pairs(kinds, ("graph", "recurrent"))
     found = case.look(trained, best[0])
     arms: dict[str, Any] = dict(trade.judged())
     for metric, of in found.measured.items():

@@ -19,6 +19,26 @@ ONE_WAY = (
     "No edge has its opposite, so edges are taken as directed: a node hears the first "
     "nodes of its edges alone."
 )
+#: Of strings as paths, by the form of their edges.
+PATHS = {
+    "forward": "An edge leads from each digit to the next: graph networks are told the "
+    "direction, as recurrent ones are by reading.",
+    "both": "Edges lead both ways, and no network has positions: graph networks are "
+    "not told the direction, which recurrent ones have by reading. A string read "
+    "backwards has the same label.",
+}
+PAIRS = (
+    "A pair is a string of label 1 and the one of label 0 that has a zero more in its "
+    "longest run: who does not tell the parity of that run is right in half of all."
+)
+WALKS = (
+    "Of the test accuracy: that of seeds without what walks add to it, and that of "
+    "walks drawn again for the same networks."
+)
+ORDERS = (
+    "Depth-first orders have drawn roots and an order of neighbours that is drawn: {} "
+    "of each molecule, one of which an update takes; the first one is judged."
+)
 
 
 def notes_on_nodes(data: NodeData, kind: str, own_splits: bool) -> Iterator[str]:

@@ -23,6 +23,18 @@ class Sequences(NamedTuple):
     num_symbols: int = 0
 
 
+def read_as(form: str, data: GraphData, num_orders: int) -> Sequences:
+    """Graphs as ``"smiles"``, where they have them, or ``"dfs"``: `depth_first`.
+
+    Raises `ValueError` for another word.
+    """
+    if form == "smiles":
+        return as_symbols(load_smiles(data.name))
+    if form != "dfs":
+        raise ValueError(f"molecules are read as smiles or as dfs, not as {form!r}")
+    return depth_first(data, num_orders)
+
+
 def load_smiles(name: str = "esol") -> list[str]:
     """The SMILES of ESOL's molecules, in the order of its graphs.
 

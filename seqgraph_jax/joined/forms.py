@@ -5,12 +5,13 @@ A name has words: a graph layer, with the number of layers where there are paths
 before it (``dfs-gru``); ``mean-3`` and ``mlp`` are neither.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import flax.linen as nn
 
 from seqgraph_jax.graph.networks import LAYERS, GraphClassifier, NodeClassifier
-from seqgraph_jax.graph.paths import PathClassifier
+from seqgraph_jax.graph.paths import PathClassifier, receptive_field
 from seqgraph_jax.joined.rounds import RoundsReader
 from seqgraph_jax.joined.walks import WalkClassifier
 from seqgraph_jax.recurrent.cells import CELLS
@@ -37,6 +38,16 @@ def number_of(name: str) -> int:
     """
     number = name.rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
+
+
+def symbols_heard(names: Iterable[str], both_ways: bool) -> dict[str, int]:
+    """Of how many symbols of a string a node of each graph network hears.
+
+    >>> symbols_heard(["gru", "gcn-2"], both_ways=True)
+    {'gcn-2': 5}
+    """
+    graphs = [name for name in names if kind_of(name) == "graph"]
+    return {name: receptive_field(number_of(name), both_ways) for name in graphs}
 
 
 def string_network(

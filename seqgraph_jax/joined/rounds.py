@@ -80,35 +80,19 @@ class RoundsReader(nn.Module):
     embedding_features: int = 16
     cell_options: Mapping[str, Any] = FrozenDict()
 
-    def setup(self) -> None:
-        self.recurrent = _Rounds(self.cell, self.features, self.cell_options)
-        shape = (self.num_symbols, self.embedding_features)
-        self.embedding = self.param("embedding", nn.initializers.normal(1.0), shape)
-        self.head = nn.Dense(self.num_outputs)
-
+    @nn.compact
     def __call__(
         self, inputs: tuple[jax.Array, jax.Array], *, train: bool = False
     ) -> jax.Array:
-        states = self.recurrent(self.embedding, *inputs)
-        return self.head(read_positions(states, inputs[1], "last"))
-
-
-class _Rounds(nn.Module):
-    """States ``[B, T, H]`` after T rounds; of a table ``[V, F]`` and tokens."""
-
-    cell: str
-    features: int
-    cell_options: Mapping[str, Any]
-
-    @nn.compact
-    def __call__(
-        self, table: jax.Array, tokens: jax.Array, lengths: jax.Array
-    ) -> jax.Array:
+        tokens, lengths = inputs
+        shape = (self.num_symbols, self.embedding_features)
+        embedding = self.param("embedding", nn.initializers.normal(1.0), shape)
         make, _ = cell_named(self.cell)
         cell: Any = make(features=self.features, name="layer_0", **self.cell_options)
-        step, projected = cell.prepare(table)
-        rows = projected[tokens]  # [B, T, G]
-        graph = path_graphs(rows, lengths)
-        carry = cell.initial_carry(tokens.size, rows.dtype)
+        step, table = cell.prepare(embedding)  # [V, G]
+        graph = path_graphs(table[tokens], lengths)
+        carry = cell.initial_carry(tokens.size, table.dtype)
         last = pass_rounds(step, carry, graph.graph.nodes, graph, tokens.shape[1])
-        return last.hidden.reshape(*tokens.shape, self.features)
+        states = last.hidden.reshape(*tokens.shape, self.features)
+        read = read_positions(states, lengths, "last")
+        return nn.Dense(self.num_outputs, name="head")(read)

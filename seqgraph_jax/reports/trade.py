@@ -114,6 +114,14 @@ class Trade:
 
         return max(names, key=mean)
 
+    def pairs(self, kinds: Mapping[str, str], both: Sequence[str]) -> list[list[str]]:
+        """The `first` of both kinds, in equally many updates and in equal time.
+
+        ``kinds`` says what each arm is.
+        """
+        of_kinds = [[k for k in self.runs if kinds[k] == kind] for kind in both]
+        return [[self.first(names, t) for names in of_kinds] for t in (False, True)]
+
     @property
     def metrics(self) -> tuple[Metric, Metric]:
         """Records of the test metric with equally many updates and in equal time."""
@@ -203,6 +211,23 @@ def _spread(metric: Metric, values: np.ndarray) -> str:
     s = statistics.summarize(values, metric.bounds)
     shown = f"{metric.show(s.mean, unit=False)} ± {metric.show(s.sd, unit=False)}"
     return shown if s.n else "none"
+
+
+def size_table(
+    sizes: Sequence[int],
+    shares: Mapping[str, np.ndarray],
+    heard: Mapping[str, int],
+    caption: str,
+) -> Table:
+    """Mean shares of right answers ``[S, X]`` by arm at each size, in %.
+
+    ``heard`` says of how many symbols a node hears, where that is not of all.
+    """
+    rows = [
+        [name, str(heard.get(name, "all")), *(f"{100 * v:.0f}" for v in of.mean(0))]
+        for name, of in shares.items()
+    ]
+    return Table(["", "symbols heard of", *map(str, sizes)], rows, caption)
 
 
 def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:

@@ -32,3 +32,4 @@ from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome
 from .toy import RandomCombinations as RandomCombinations
 from .walks import walk_task as walk_task
+from .walks import walk_tasks as walk_tasks

@@ -1,5 +1,6 @@
 """Classes of nodes, read from random walks that end at them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -100,3 +101,13 @@ def walk_task(
         num_walks=num_walks,
         eval_walks=eval_walks,
     )
+
+
+def walk_tasks(
+    task: NodeTask, lengths: Mapping[str, int], num_walks: int, eval_walks: int
+) -> dict[str, NodeTask | WalkTask]:
+    """By name, the nodes of a task by walks of so many nodes; of 0 the task itself."""
+    return {
+        name: walk_task(task, length, num_walks, eval_walks) if length else task
+        for name, length in lengths.items()
+    }
