@@ -5,7 +5,7 @@ A name has words: a graph layer, with the number of layers where there are paths
 before it (``dfs-gru``); ``mean-3`` and ``mlp`` are neither.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import flax.linen as nn
@@ -38,6 +38,18 @@ def number_of(name: str) -> int:
     """
     number = name.rpartition("-")[2]
     return int(number) if number.isdecimal() else 0
+
+
+def order_pairs(names: Collection[str], graph: str) -> list[tuple[str, str]]:
+    """Each that reads walks in order, and a graph network, with the mean of the walks.
+
+    >>> order_pairs(["gcn", "gru-3", "gru-8", "mean-3"], "gcn")
+    [('gcn', 'mean-3'), ('gru-3', 'mean-3')]
+    """
+    means = [name for name in names if name.startswith("mean-")]
+    readers = [name for name in names if number_of(name) and name not in means]
+    ordered = [(k, f"mean-{number_of(k)}") for k in readers]
+    return [(graph, k) for k in means] + [pair for pair in ordered if pair[1] in means]
 
 
 def symbols_heard(names: Iterable[str], both_ways: bool) -> dict[str, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from seqgraph_jax.reports import statistics
 from seqgraph_jax.reports.censoring import shown_times, times_to_converge
@@ -77,8 +78,9 @@ class Trade:
     test: str
 
     def pace(self, arm: str) -> float:
-        """Median seconds of an update."""
-        return float(np.median(self.seconds[arm]))
+        """Seconds of an update: the first arm's median, times the `ratio` to it."""
+        first = next(iter(self.runs))
+        return float(np.median(self.seconds[first])) * self.ratio(arm, first).median
 
     def ratio(self, a: str, b: str) -> Ratio:
         """How many times as long an update of a takes as one of b, round by round."""
@@ -200,9 +202,9 @@ class Trade:
 
 CAPTION = (
     "Means ± SD of seeds. A network is the one of the best evaluation in validation; "
-    "the test set takes no part in the choice. Times are those of one network, medians "
-    "of rounds in which all arms took turns, without compilation and evaluations; "
-    "ratios are those within a round, in brackets the lowest and the highest. Equal "
+    "the test set takes no part in the choice. Times are those of one network, without "
+    "compilation and evaluations; all arms took turns, and ratios are the median of "
+    "those within a round, in brackets the lowest and the highest. Equal "
     "time is what all updates of the fastest arm take."
 )
 
@@ -230,7 +232,15 @@ def size_table(
     return Table(["", "symbols heard of", *map(str, sizes)], rows, caption)
 
 
-def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+def nested_table(shares: Mapping[str, np.ndarray], caption: str) -> Table:
+    """Deviations of seeds and of draws by arm, of shares ``[S, R]``, in points."""
+    rows = []
+    for name, of in shares.items():
+        rows.append([name, *(f"{100 * sd:.2f}" for sd in statistics.nested_sds(of))])
+    return Table(["", "SD of seeds (points)", "SD of draws (points)"], rows, caption)
+
+
+def slope(sizes: ArrayLike, seconds: ArrayLike) -> float:
     """Least-squares slope of log seconds against log size: the exponent of a power law.
 
     >>> round(slope([8, 16, 32], [3 * 8**2, 3 * 16**2, 3 * 32**2]), 6)

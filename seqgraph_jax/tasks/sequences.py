@@ -49,8 +49,8 @@ class SequenceTask:
     def evaluation(self, key: jax.Array, size: int) -> Batch:
         of = self.graphs
         held = jnp.asarray(of.held)
-        targets = jnp.asarray(of.targets)[held]
-        targets = GraphTargets(targets, of.val_mask, of.test_mask)
+        values = jnp.asarray(of.targets)[held]
+        targets = GraphTargets(values, of.val_mask, of.test_mask)
         return Batch(self.read(held, jnp.zeros_like(held)), targets)
 
     def read(self, chosen: jax.Array, orders: jax.Array) -> Padded:

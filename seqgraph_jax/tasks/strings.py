@@ -202,6 +202,14 @@ class Shares(NamedTuple):
     by_run: dict[str, np.ndarray]
     on_pairs: dict[str, np.ndarray]
 
+    @property
+    def panels(self) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Sizes and shares, by what the size is of."""
+        return {
+            "length of the string": (self.lengths, self.by_length),
+            "longest run of zeros, in pairs": (self.runs, self.by_run),
+        }
+
 
 def answer_by_size(
     task: BaumSweetStrings, runs: Mapping[str, Any], size: int

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -59,19 +60,26 @@ def times_by_size(
     return {name: np.array([np.median(row[name]) for row in rows]) for name in arms}
 
 
-def _program(arm: Arm, updates: int) -> Callable[[], None]:
+def _program(arm: Arm, updates: int) -> Callable[[], Any]:
     """So many updates of one network, compiled."""
     key, task = jax.random.key(0), jax.device_put(arm.first_task)
-    state = jax.jit(lambda task: loop.init(arm.model, task, arm.config, key, arm.tx))(
-        task
+    rng = np.random.default_rng(0)
+    init = partial(loop.init, arm.model, config=arm.config, key=key, tx=arm.tx)
+    shapes = jax.eval_shape(init, task)
+    # Time does not hang on the values: these need no compilation.
+    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    params = jax.tree.map(
+        lambda leaf: rng.normal(scale=0.1, size=leaf.shape).astype(leaf.dtype),
+        shapes.params,
     )
+    state = jax.device_put(state._replace(params=params))
 
     def run(task: Any, state: Any) -> Any:
-        def one(state: Any, _: None) -> tuple[Any, None]:
+        def one(state: Any, nothing: None) -> tuple[Any, None]:
             new, _ = loop.update(arm.model, task, arm.config, key, state, arm.tx)
             return new, None
 
         return lax.scan(one, state, length=updates)[0]
 
     compiled = jax.jit(run).lower(task, state).compile()
-    return lambda: jax.block_until_ready(compiled(task, state)) and None
+    return lambda: jax.block_until_ready(compiled(task, state))

@@ -1,6 +1,7 @@
 """Pictures of what is reached by updates and by time, and of times by length."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,9 +11,9 @@ from seqgraph_jax.reports.plots.curves import (
     MARKERS,
     band_title,
     finish_axes,
-    plot_seeds,
 )
 from seqgraph_jax.reports.plots.style import drawn, log_scale, own_style
+from seqgraph_jax.reports.statistics import mean_band
 from seqgraph_jax.reports.trade import Trade, slope
 
 STYLES = ("-", "--", ":", "-.")
@@ -31,9 +32,12 @@ def plot_trade(trade: Trade) -> Figure:
         colour, style = COLOURS[k % len(COLOURS)], STYLES[k // len(COLOURS)]
         shown, updates = metric.scale * trade.curve(arm), run.updates
         for axes, x in ((left, updates), (right, updates * trade.pace(arm))):
-            name, bounds = drawn(arm), metric.shown_bounds
-            plot_seeds(axes, x, shown, colour, name, bounds, ls=style)
-    right.set_xscale("log")
+            if len(shown) > 1:
+                low, high = mean_band(shown, metric.shown_bounds)
+                axes.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+            axes.plot(x, shown.mean(0), style, color=colour, lw=2, label=drawn(arm))
+    log_scale(right, "x")
+    right.tick_params(axis="x", which="minor", labelbottom=False)
     right.axvline(trade.budget, color="#444444", ls=":", lw=1)
     top, words = right.get_xaxis_transform(), f"{trade.budget:.3g} s"
     right.text(trade.budget, 1.01, words, transform=top, ha="center", fontsize="small")
@@ -41,7 +45,8 @@ def plot_trade(trade: Trade) -> Figure:
     finish_axes(right, "seconds of training, one network", "")
     title = band_title(len(next(iter(trade.runs.values())).seeds))
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right", title=title, frameon=False)
+    place: Any = {"loc": "outside right upper", "frameon": False}
+    figure.legend(handles, labels, title=title, **place)
     return figure
 
 
@@ -54,7 +59,7 @@ def plot_by_size(
 ) -> Figure:
     """Shares ``[S, X]`` by arm against sizes ``[X]``, in %, a panel for each.
 
-    ``marks`` are sizes of the last panel, by arm, beyond which it cannot see.
+    ``marks`` are sizes of the last panel, by arm, beyond which no node of it can see.
     """
     figure = Figure(figsize=(5.2 * len(panels) + 1.6, 4.6), layout="constrained")
     grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -68,13 +73,19 @@ def plot_by_size(
             axes.fill_between(sizes, low, high, color=colour, alpha=0.1, lw=0)
             style = {"color": colour, "marker": marker, "ls": STYLES[again], "ms": 4}
             axes.plot(sizes, mean, label=drawn(arm), **style)
-            last = axes is grid[-1]
-            if last and arm in marks and sizes[0] <= marks[arm] <= sizes[-1]:
-                axes.axvline(marks[arm], color=colour, ls=":", lw=1)
         axes.axhline(100 * chance, color="#444444", ls=":", lw=1)
         finish_axes(axes, x_label, label if axes is grid[0] else "")
+    for mark in sorted({*marks.values()}):
+        if sizes[0] <= mark <= sizes[-1]:
+            seen = ", ".join(drawn(arm) for arm in marks if marks[arm] == mark)
+            axes.axvline(mark, color="#888888", ls=":", lw=1)
+            where: Any = {"transform": axes.get_xaxis_transform(), "rotation": 90}
+            words = f"seen by {seen} up to here"
+            axes.text(
+                mark, 0.95, words, va="top", ha="right", fontsize="small", **where
+            )
     handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right", frameon=False)
+    figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure
 
 
