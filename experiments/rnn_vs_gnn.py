@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,8 @@ from experiments.harness import (
     experiment,
 )
 from seqgraph_jax.data import notes
-from seqgraph_jax.joined import forms
-from seqgraph_jax.training.ranges import Count, Share
+from seqgraph_jax.training.metrics import ACCURACY, UPDATES_TO_CONVERGE
+from seqgraph_jax.training.ranges import AtLeast, Count, Share
 
 _config = partial(sg.TrainConfig, metric="loss", early_stop=False)
 STRINGS = _config(updates=600, eval_every=20, learning_rate=5e-3, threshold=0.05)
@@ -58,12 +58,12 @@ class Config:
     edges: Literal["both", "forward"] = "both"  # strings: of paths
     readout: Literal["max", "mean", "last"] = "max"  # strings: of a path's nodes
     digits: Count = 6  # strings: decimal digits of the numbers
-    times: tuple[int, ...] = (8, 16, 32, 64)  # strings: lengths to time updates at
+    times: tuple[Count, ...] = (8, 16, 32, 64)  # strings: lengths to time updates at
     walks: Count = 4  # cora: walks to a node in an update
     eval_walks: Count = 16  # cora: in an evaluation
     layers: Count = 4  # molecules: of graph networks
     orders: Count = 4  # molecules: depth-first orders, one of which an update takes
-    folds: Count = 10  # molecules with classes: of the cross-validation
+    folds: Annotated[int, AtLeast(3)] = 10  # molecules with classes: to test on
     dropout: Share = 0.0  # cora, molecules
     rounds: Count = 15  # in which arms take turns to be timed
     train: sg.TrainConfig = STRINGS
@@ -102,11 +102,11 @@ SMOKE = {
     "train.hold_for": 1,
 }  # fmt: skip
 SMOKE_ARMS = {
-    "strings": ("gru", "gin-1"),
-    "cora": ("gcn", "gru-2", "mean-2"),
+    "strings": ("gru", "gin-1"), "cora": ("gcn", "gru-2", "mean-2"),
     "molecules": ("gin", "dfs-gru"),
-}
-ON_PAIRS = replace(sg.training.ACCURACY, name="on_pairs", label="accuracy on pairs")
+}  # fmt: skip
+ON_PAIRS = replace(ACCURACY, name="on_pairs", label="accuracy on pairs")
+TEST = "test_accuracy"
 REDRAWS = 10  # of the walks of an evaluation, to tell what they change
 
 
@@ -126,7 +126,7 @@ class Case(NamedTuple):
     title: str
     arms: dict[str, Any]
     look: Callable[[Trained, Sequence[str]], Found]
-    test: str = "test_accuracy"  # what is compared
+    test: str = TEST  # what is compared
     parts: Any = None
 
 
@@ -136,8 +136,11 @@ def matched(config: Config, make: Any, tasks: Mapping[str, Any]) -> dict[str, An
 
 
 def of_strings(config: Config, seeds: tuple[int, ...]) -> Case:
+    if len({*config.times}) < 2:
+        raise ValueError("--times takes two or more lengths")
     both, task = config.edges == "both", sg.tasks.BaumSweetStrings(config.digits)
-    make = partial(forms.string_network, both_ways=both, readout=config.readout)
+    form = {"both_ways": both, "readout": config.readout}
+    make = partial(sg.joined.forms.string_network, **form)
     arms = matched(config, make, dict.fromkeys(config.arms, task))
     look = partial(look_at_strings, config, task, arms)
     return Case("Baum-Sweet numbers as strings and as paths", arms, look)
@@ -149,7 +152,7 @@ def look_at_strings(
     """Accuracy by length and by longest run; times by length."""
     plots, size = sg.reports.plots.trade, 20 if trained.smoke else 200
     found = sg.tasks.strings.answer_by_size(task, trained.runs, size)
-    heard = forms.symbols_heard(arms, both_ways=config.edges == "both")
+    heard = sg.joined.forms.symbols_heard(arms, both_ways=config.edges == "both")
     seen = {name: symbols - 2 for name, symbols in heard.items()}
     sizes = plots.plot_by_size(found.panels, "accuracy (%)", seen, 0.5)
     table = sg.reports.trade.size_table(found.runs, found.by_run, heard, notes.PAIRS)
@@ -162,11 +165,10 @@ def look_at_strings(
         sg.Section("Pairs, by longest run", table),
         sg.Section("Time of an update by length", None, slopes, "slopes"),
     ]
-    test = trained.runs[best[0]].record("test_accuracy")
-    one = np.ones(len(trained.seeds))
+    one, test = np.ones(len(trained.seeds)), trained.runs[best[0]].record(TEST)
     majority = {test: task.numbers.baseline_accuracy * one, ON_PAIRS: 0.5 * one}
-    rule = {test: one, ON_PAIRS: one}  # `strings.run_parity`
-    said = {"majority": sg.Measured(majority), "counter of runs": sg.Measured(rule)}
+    rule = sg.Measured({test: one, ON_PAIRS: one})  # `strings.run_parity`
+    said = {"majority": sg.Measured(majority), "counter of runs": rule}
     told = [notes.PATHS[config.edges]]
     return Found(said, {ON_PAIRS: found.on_pairs}, sections, told)
 
@@ -177,10 +179,10 @@ def of_nodes(config: Config, seeds: tuple[int, ...]) -> Case:
     split = sg.random_split(data.labels, 0) if masks[0] is None else sg.Split(*masks)
     features = sg.data.node_features(data, "auto", split.train_mask)
     nodes = sg.NodeTask(sg.node_inputs(data.graph(), features), data.labels, split)
-    lengths = {name: forms.number_of(name) for name in config.arms}
+    lengths = {name: sg.joined.forms.number_of(name) for name in config.arms}
     tasks: Any = sg.tasks.walk_tasks(nodes, lengths, config.walks, config.eval_walks)
     sizes = {"num_classes": data.num_classes, "dropout_rate": config.dropout}
-    make = partial(forms.node_network, **sizes)
+    make = partial(sg.joined.forms.node_network, **sizes)
     arms = matched(config, make, tasks)
     for name, arm in arms.items():
         first = "project" if lengths[name] else "layers.layer_0"
@@ -191,7 +193,8 @@ def of_nodes(config: Config, seeds: tuple[int, ...]) -> Case:
         again = {k: tasks[k].test_accuracies(trained.runs[k], REDRAWS) for k in walks}
         table = sg.reports.trade.nested_table(again, notes.WALKS)
         section = sg.Section("What seeds and walks change", table, printed=True)
-        return Found(sections=[section], pairs=forms.order_pairs(arms, best[0]))
+        pairs = sg.joined.forms.order_pairs(arms, best[0])
+        return Found(sections=[section], pairs=pairs)
 
     return Case(f"{data.name} by neighbourhoods and by walks", arms, look)
 
@@ -209,7 +212,7 @@ def of_molecules(config: Config, seeds: tuple[int, ...]) -> Case:
     for name, form in read.items():
         tasks[name] = [sg.tasks.sequence_task(task, rows[form]) for task in graphs]
     make = partial(
-        forms.molecule_network,
+        sg.joined.forms.molecule_network,
         num_outputs=max(1, data.num_classes),
         num_symbols=max([0, *(of.num_symbols for of in rows.values())]),
         dropout_rate=config.dropout,
@@ -234,7 +237,7 @@ def of_molecules(config: Config, seeds: tuple[int, ...]) -> Case:
 def build(config: Config, seeds: tuple[int, ...]) -> Study:
     if len(set(config.arms)) < len(config.arms):
         raise ValueError("--arms takes different networks")
-    if not {"graph", "recurrent"} <= {*map(forms.kind_of, config.arms)}:
+    if not {"graph", "recurrent"} <= {*map(sg.joined.forms.kind_of, config.arms)}:
         raise ValueError("--arms needs a recurrent and a graph network")
     case = CASES[config.case](config, seeds)
     return Study(case.title, partial(report, config, case), case.arms, case.parts)
@@ -243,7 +246,7 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
 def report(config: Config, case: Case, trained: Trained) -> Report:
     timed = sg.training.time_updates(case.arms, config.rounds, updates=20)
     trade = sg.reports.trade.Trade(trained.runs, timed, case.test)
-    kinds = {name: forms.kind_of(name) for name in case.arms}
+    kinds = {name: sg.joined.forms.kind_of(name) for name in case.arms}
     best = trade.pairs(kinds, ("graph", "recurrent"))
     found = case.look(trained, best[0])
     arms: dict[str, Any] = dict(trade.judged())
@@ -253,7 +256,7 @@ def report(config: Config, case: Case, trained: Trained) -> Report:
     names = [metric.name for metric in trade.metrics]
     asked = [*zip(names, best, strict=True), *((case.test, p) for p in found.pairs)]
     if config.train.threshold is not None:
-        asked.append((sg.training.UPDATES_TO_CONVERGE.name, best[0]))
+        asked.append((UPDATES_TO_CONVERGE.name, best[0]))
     compared = [sg.compare({k: arms[k] for k in pair}, name) for name, pair in asked]
     shown, tables = [*trade.metrics, *found.measured], sg.reports.tables
     every = tables.seed_table(arms, trained.seeds, shown)
@@ -267,8 +270,8 @@ def report(config: Config, case: Case, trained: Trained) -> Report:
     ]
     verdicts = [one.pairs[0].verdict for one in compared]
     verdicts = [*trade.answers([one.pairs[0] for one in compared[:2]]), *verdicts]
-    seconds = {name: of.tolist() for name, of in timed.items()}
-    extra = {"seconds_per_update": seconds, "budget_s": trade.budget}
+    paces = {name: seconds.tolist() for name, seconds in timed.items()}
+    extra = {"seconds_per_update": paces, "budget_s": trade.budget}
     return Report(arms, verdicts, sections, compared, found.notes, extra)
 
 
