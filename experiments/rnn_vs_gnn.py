@@ -228,7 +228,7 @@ def of_molecules(config: Config, seeds: tuple[int, ...]) -> Case:
         for name, one in sg.tasks.baselines.fit_baselines(data, splits).items():
             reached = one.reached(data, splits, "test").reshape(len(seeds), -1)
             baselines[name] = sg.Measured({test: reached.mean(1)}, one.num_params)
-        told = [notes.ORDERS.format(config.orders)] if "dfs" in rows else []
+        told = [*notes.notes_on_molecules(data.num_graphs, rows, config.orders)]
         return Found(baselines, notes=told, pairs=[(name, "linear") for name in best])
 
     return Case(f"{data.name} as graphs and in rows", arms, look, test.name, parts)

@@ -120,7 +120,7 @@ def test_pictures_and_tables_hold_every_arm():
         ["slow", "7", "19 ± 7.071"],
         ["line", "3", "1 ± 0"],
     ]
-    assert table.rows[1][4:] == ["4e+03", "2.00 (1.00 to 4.00)", "20"]
+    assert table.rows[1][4:] == ["4e+03", "2.00 (1.00 to 4.00)", "20", "0.0"]
     figure = plots.plot_trade(TRADE)
     lines = figure.axes[1].get_lines()
     assert any(np.array_equal(line.get_xdata(), 2 * SLOW.updates * 2) for line in lines)

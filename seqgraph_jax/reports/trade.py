@@ -190,13 +190,14 @@ class Trade:
             if name in self.runs:
                 row += [f"{1e3 * self.pace(name):.3g}", str(self.ratio(name, base))]
                 row.append(f"{self.updates(name):,}")
+                row.append(f"{self.runs[name].compile_s:.1f}")
             else:
-                row += ["none"] * 3
+                row += ["none"] * 4
             rows.append(row)
         header = ["", "parameters", *(metric.axis for metric in reported)]
         header += [label.axis] if times else []
         header += ["ms per update", f"divided by {base}"]
-        header += [f"updates in {self.budget:.3g} s"]
+        header += [f"updates in {self.budget:.3g} s", "compiling (s)"]
         return Table(header, rows, CAPTION)
 
 
@@ -205,7 +206,8 @@ CAPTION = (
     "the test set takes no part in the choice. Times are those of one network, without "
     "compilation and evaluations; all arms took turns, and ratios are the median of "
     "those within a round, in brackets the lowest and the highest. Equal "
-    "time is what all updates of the fastest arm take."
+    "time is what all updates of the fastest arm take; compiling is that of the "
+    "program of all seeds."
 )
 
 
