@@ -38,6 +38,8 @@ def plot_trade(trade: Trade) -> Figure:
             axes.plot(x, shown.mean(0), style, color=colour, lw=2, label=drawn(arm))
     log_scale(right, "x")
     right.tick_params(axis="x", which="minor", labelbottom=False)
+    if metric.better == "lower":  # an error, which begins far above where it ends
+        log_scale(left)
     right.axvline(trade.budget, color="#444444", ls=":", lw=1)
     top, words = right.get_xaxis_transform(), f"{trade.budget:.3g} s"
     right.text(trade.budget, 1.01, words, transform=top, ha="center", fontsize="small")
