@@ -91,7 +91,7 @@ PRESETS = {
         dataset="esol", arms=("gin", "gcn", "smiles-gru", "dfs-gru"), train=ESOL
     ),
     "mutag": Config(
-        dataset="mutag", arms=("gin", "gcn", "dfs-gru"), dropout=0.1,
+        dataset="mutag", arms=("gin", "dfs-gru"), dropout=0.1,
         train=replace(ESOL, updates=600, eval_every=5, threshold=None),
     ),
 }  # fmt: skip
