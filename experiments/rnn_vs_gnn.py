@@ -1,6 +1,6 @@
 """Do graph networks outperform recurrent ones on the same data, and what do they take?
 
-Time: five minutes on 2 CPU cores for eight seeds of a case.
+Time: three to twelve minutes of CPU time for eight seeds of a case.
 
     python -m experiments.rnn_vs_gnn
     python -m experiments.rnn_vs_gnn --case cora
