@@ -83,9 +83,7 @@ def plot_by_size(
             axes.axvline(mark, color="#888888", ls=":", lw=1)
             where: Any = {"transform": axes.get_xaxis_transform(), "rotation": 90}
             words = f"seen by {seen} up to here"
-            axes.text(
-                mark, 0.95, words, va="top", ha="left", fontsize="small", **where
-            )
+            axes.text(mark, 0.95, words, va="top", ha="left", fontsize="small", **where)
     handles, labels = grid[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False)
     return figure
