@@ -10,6 +10,10 @@ from .records import GraphData as GraphData
 from .records import NodeData as NodeData
 from .records import from_arrays as from_arrays
 from .records import from_networkx as from_networkx
+from .sequences import as_symbols as as_symbols
+from .sequences import depth_first as depth_first
+from .sequences import load_smiles as load_smiles
+from .sequences import read_as as read_as
 from .signal_sets import load_signals as load_signals
 from .signals import SignalData as SignalData
 from .signals import draw_signals as draw_signals

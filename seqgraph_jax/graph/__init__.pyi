@@ -11,6 +11,9 @@ from .layers import readout as readout
 from .networks import LAYERS as LAYERS
 from .networks import GraphClassifier as GraphClassifier
 from .networks import NodeClassifier as NodeClassifier
+from .paths import PathClassifier as PathClassifier
+from .paths import path_graphs as path_graphs
 from .propagation import propagate as propagate
 from .relational import RelationalConvolution as RelationalConvolution
 from .taps import GraphTaps as GraphTaps
+from .walks import draw_walks as draw_walks

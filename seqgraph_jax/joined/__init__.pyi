@@ -1,3 +1,4 @@
+from . import forms as forms
 from .cells import GRAPH_CELLS as GRAPH_CELLS
 from .forecaster import FORECASTERS as FORECASTERS
 from .forecaster import Forecaster as Forecaster
@@ -7,3 +8,6 @@ from .mixing import SignalLayer as SignalLayer
 from .patients import VIEWS as VIEWS
 from .patients import PatientNetwork as PatientNetwork
 from .patients import equal_networks as equal_networks
+from .rounds import RoundsReader as RoundsReader
+from .rounds import pass_rounds as pass_rounds
+from .walks import WalkClassifier as WalkClassifier

@@ -8,6 +8,7 @@ from .cells import RNNCell as RNNCell
 from .layers import Bidirectional as Bidirectional
 from .layers import Recurrent as Recurrent
 from .layers import Stack as Stack
+from .networks import PaddedReader as PaddedReader
 from .networks import SequenceClassifier as SequenceClassifier
 from .networks import SequenceReader as SequenceReader
 from .networks import cell_named as cell_named

@@ -165,3 +165,43 @@ class SequenceReader(nn.Module):
         layers = named_layers(self.cell, self.features, 1, self.cell_options)
         _, outputs = Stack(layers, name="recurrent")(inputs, tokens=tokens)
         return nn.Dense(self.num_outputs, name="head")(outputs[:, -self.num_answers :])
+
+
+class PaddedReader(nn.Module):
+    """A recurrent network of sequences of different lengths: outputs of the last state.
+
+    Integers ``[B, T]`` go through an embedding drawn from N(0, 1), of ``num_symbols``
+    rows; numbers ``[B, T, F]`` go in as they are. Padding changes nothing. ``cell`` and
+    ``cell_options`` as in `SequenceClassifier`; a share ``dropout_rate`` of the last
+    state is dropped in training.
+
+    Shapes: ``(values, lengths [B])`` to ``[B, num_outputs]``.
+
+    >>> import jax.numpy as jnp
+    >>> model = PaddedReader("gru", features=8, num_outputs=5)
+    >>> inputs = jnp.ones((3, 7, 2)), jnp.array([7, 1, 4])
+    >>> model.apply(model.init(jax.random.key(0), inputs), inputs).shape
+    (3, 5)
+    """
+
+    cell: str
+    features: int
+    num_outputs: int
+    num_symbols: int = 0
+    embedding_features: int = 16
+    dropout_rate: float = 0.0
+    cell_options: Mapping[str, Any] = FrozenDict()
+
+    @nn.compact
+    def __call__(
+        self, inputs: tuple[jax.Array, jax.Array], *, train: bool = False
+    ) -> jax.Array:
+        (values, lengths), tokens = inputs, None
+        if values.ndim == 2:
+            shape = (self.num_symbols, self.embedding_features)
+            tokens = values
+            values = self.param("embedding", nn.initializers.normal(1.0), shape)
+        layers = named_layers(self.cell, self.features, 1, self.cell_options)
+        carry, _ = Stack(layers, name="recurrent")(values, lengths, tokens=tokens)
+        drop = nn.Dropout(self.dropout_rate, deterministic=not train)
+        return nn.Dense(self.num_outputs, name="head")(drop(carry.hidden))

@@ -12,6 +12,7 @@ from . import results as results
 from . import statistics as statistics
 from . import sweeps as sweeps
 from . import tables as tables
+from . import trade as trade
 from . import tuning as tuning
 from . import variance as variance
 from . import verdicts as verdicts

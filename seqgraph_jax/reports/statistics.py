@@ -53,6 +53,29 @@ class Summary:
         return np.abs(ends - self.mean) if np.isfinite(ends).all() else None
 
 
+def nested_sds(values: np.ndarray) -> tuple[float, float]:
+    r"""Standard deviations of seeds, and of what was drawn R times for each of them.
+
+    .. math:: \sigma_{draws}^2 = \frac{1}{S} \sum_s \mathrm{var}_r(x_{sr}), \qquad
+        \sigma_{seeds}^2 = \max\Big(0, \mathrm{var}_s(\bar x_s)
+        - \frac{\sigma_{draws}^2}{R}\Big)
+
+    where variances divide by their number less one: estimates by the analysis of
+    variance with one random factor.
+
+    Shapes: ``values [S, R]``, both at least 2.
+
+    Source: Searle, Casella, McCulloch, Variance components, 1992, section 3.5.
+
+    >>> seeds, draws = nested_sds(np.array([[1.0, 3.0], [5.0, 7.0]]))
+    >>> round(seeds**2, 6), round(draws**2, 6)
+    (7.0, 2.0)
+    """
+    within = float(values.var(axis=1, ddof=1).mean())
+    between = float(values.mean(1).var(ddof=1)) - within / values.shape[1]
+    return math.sqrt(max(0.0, between)), math.sqrt(within)
+
+
 def block_means(values: ArrayLike, block: int) -> np.ndarray:
     """Means of values that follow one another in time, over blocks of at least so many.
 

@@ -5,6 +5,7 @@ from . import judged as judged
 from . import judged_stays as judged_stays
 from . import nodes as nodes
 from . import prescriptions as prescriptions
+from . import strings as strings
 from .binary import baum_sweet as baum_sweet
 from .classification import Batch as Batch
 from .classification import classification_metrics as classification_metrics
@@ -25,10 +26,15 @@ from .parts import part_signals as part_signals
 from .parts import part_windows as part_windows
 from .prescribing import PrescriptionTask as PrescriptionTask
 from .prescribing import prescription_tasks as prescription_tasks
+from .sequences import sequence_task as sequence_task
 from .signals import SignalTask as SignalTask
 from .signals import signal_task as signal_task
 from .stays import pack_stays as pack_stays
+from .strings import BaumSweetStrings as BaumSweetStrings
+from .strings import UniformStrings as UniformStrings
 from .toy import TASKS as TASKS
 from .toy import BaumSweet as BaumSweet
 from .toy import BinaryPalindrome as BinaryPalindrome
 from .toy import RandomCombinations as RandomCombinations
+from .walks import walk_task as walk_task
+from .walks import walk_tasks as walk_tasks

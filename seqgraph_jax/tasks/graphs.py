@@ -95,14 +95,18 @@ class GraphTask:
     slots: Slots = field(metadata={"static": True})  # of a batch
     held_slots: Slots = field(metadata={"static": True})  # of the evaluation
 
-    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+    def draw(self, key: jax.Array, batch_size: int) -> jax.Array:
+        """Numbers of the training graphs of a batch, ``[B]``."""
         if batch_size > self.batch_size:
             raise ValueError(
                 f"a batch of {batch_size} graphs is larger than the {self.batch_size} "
                 "that the task has room for"
             )
         drawn = draw_sorted(key, self.num_train, batch_size)
-        chosen = jnp.asarray(self.train)[drawn]
+        return jnp.asarray(self.train)[drawn]
+
+    def sample(self, key: jax.Array, batch_size: int) -> Batch:
+        chosen = self.draw(key, batch_size)
         graphs = gather_graphs(self.inputs, chosen, self.slots)
         return Batch(graphs, GraphTargets(jnp.asarray(self.targets)[chosen]))
 

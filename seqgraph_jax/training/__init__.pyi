@@ -26,6 +26,9 @@ from .saving import iterate_saved as iterate_saved
 from .saving import prepare_saved as prepare_saved
 from .seeds import train_seeds as train_seeds
 from .setup import set_up as set_up
+from .sizes import count_params as count_params
+from .sizes import match_arms as match_arms
+from .sizes import match_params as match_params
 from .sweeps import Sweep as Sweep
 from .sweeps import points_of as points_of
 from .sweeps import sweep as sweep
@@ -35,3 +38,5 @@ from .task import Stateful as Stateful
 from .task import Task as Task
 from .task import Tested as Tested
 from .testing import on_test_sets as on_test_sets
+from .timing import time_updates as time_updates
+from .timing import times_by_size as times_by_size

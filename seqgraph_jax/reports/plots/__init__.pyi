@@ -11,5 +11,6 @@ from . import power as power
 from . import stays as stays
 from . import sweeps as sweeps
 from . import texts as texts
+from . import trade as trade
 from . import values as values
 from . import variance as variance

@@ -5,6 +5,7 @@ read as formulas.
 """
 
 import re
+from typing import Literal
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -27,11 +28,12 @@ class _LogLabels(LogFormatterSciNotation):
         return text.replace(r"\times", "×")
 
 
-def log_scale(axes: Axes) -> None:
-    """A log scale upwards."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(_LogLabels())
-    axes.yaxis.set_minor_formatter(_LogLabels())
+def log_scale(axes: Axes, along: Literal["x", "y"] = "y") -> None:
+    """A log scale, upwards or to the right."""
+    axis = axes.yaxis if along == "y" else axes.xaxis
+    axes.set(**{f"{along}scale": "log"})
+    axis.set_major_formatter(_LogLabels())
+    axis.set_minor_formatter(_LogLabels())
 
 
 def drawn(name: str) -> str:
