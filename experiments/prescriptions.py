@@ -47,7 +47,7 @@ class Config:
     codes: Literal["name", "ndc", "gsn"] = "name"  # what tells drugs apart
     patients: Count | None = None  # take so many, the first ones; None: all
     stays: Count = 2000  # of synthetic records
-    items: Count = 8  # of synthetic records, laboratory items that drugs answer to
+    items: Count = 24  # of synthetic records, laboratory items that drugs answer to
     arms: tuple[Arm, ...] = ("recurrent", "graph", "joined")  # one or more
     alone: bool = True  # each also on frequencies of drugs in place of their rates
     shuffled: bool = True  # one of them also on a graph whose events are mixed
@@ -81,10 +81,11 @@ SMOKE = {
     "shuffled": False,
     "arms": ("recurrent", "joined"),
 }  # fmt: skip
-#: Chosen by the validation loss of seed 250.
+#: Settled with seed 0 so that the effect can be found, and judged with others.
 DRAWN = {
     "folds": 2, "hidden": 32, "head": 64, "dropout": 0.3, "alone": False,
-    "train.updates": 400, "train.eval_every": 20, "train.learning_rate": 0.3,
+    "train.updates": 600, "train.eval_every": 30, "train.optimizer": "adam",
+    "train.learning_rate": 3e-3,
 }  # fmt: skip
 CAPTION = (
     "AP pools the days and drugs of a test fold: those that are not active today for "
@@ -109,6 +110,7 @@ SHOWN = {
     judged.NATS: "nats a day",
     judged.ACTIVE: "AP active",
 }
+SEEDS = {"demo": range(0, 2500, 500), "synthetic": (500, 1000)}
 FEW = 16  # chunks that are small enough to be read without each relation, too
 RATES, FREQUENCY = "rates by day and past", "frequency"
 ALONE, MIXED = "{} on frequencies", "{}, events mixed"
@@ -274,7 +276,7 @@ main = experiment(
     Config(),
     build,
     doc=__doc__,
-    seeds=lambda config: range(0, 1000 if config.dataset == "synthetic" else 2500, 500),
+    seeds=lambda config: SEEDS[config.dataset],
     smoke=SMOKE,
     preset=preset,
     choices=("dataset",),
