@@ -29,7 +29,6 @@ import numpy as np
 import seqgraph_jax as sg
 from experiments.harness import Report, Study, Trained, experiment
 from experiments.harness.cli import RunOptions, TrainOptions, with_values
-from seqgraph_jax.graph.events import RELATIONS
 from seqgraph_jax.tasks import judged_stays as judged
 from seqgraph_jax.tasks.judged_stays import JudgedStays
 from seqgraph_jax.tasks.prescriptions import BASELINES
@@ -234,7 +233,7 @@ def report(
         update = np.where(none, 0, run.best_update).mean()
         shares = f"{none.mean():.0%}", f"{update:.3g}", f"{thresholds.mean():.2f}"
         choices.append([name, *shares])
-        for relation, one in zip(RELATIONS, sides[1:], strict=False):
+        for relation, one in zip(sg.graph.events.RELATIONS, sides[1:], strict=False):
             lacking[relation], *_ = judge(baseline=baseline, added=one, without=none)
     networks = [name for name in trained.runs if bases[name] == RATES]
     compared = []

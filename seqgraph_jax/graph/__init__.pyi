@@ -1,3 +1,4 @@
+from . import events as events
 from .adjacency import Adjacency as Adjacency
 from .adjacency import IndexedGraph as IndexedGraph
 from .adjacency import index_graph as index_graph

@@ -246,11 +246,16 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0][:160]
 
 
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    return "orbax" not in record.getMessage()
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what Orbax prints about an error that it raises anyway off the terminal.
 
-    It logs, and its threads print tracebacks for a moment after it has raised.
+    It logs, and its threads print tracebacks for a moment after it has raised. Tasks
+    that failed beside say so when they are collected, which may be later still.
     """
     loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
     levels = [logger.level for logger in loggers]
@@ -261,6 +266,7 @@ def _quiet() -> Iterator[None]:
             yield
         except Exception:
             time.sleep(0.5)
+            logging.getLogger("asyncio").addFilter(_not_of_orbax)
             raise
         finally:
             for logger, level in zip(loggers, levels, strict=True):
