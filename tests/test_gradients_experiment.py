@@ -31,7 +31,6 @@ def run(*argv):
     return gradients.main([str(word) for word in argv])
 
 
-@pytest.mark.smoke
 def test_smoke_run_writes_what_it_promises():
     out, printed = smoke_run("gradients")
     assert "Verdict: The gradients written out as sums of products" in printed

@@ -30,7 +30,6 @@ def measured():
     return message_passing.measure(config, range(40))
 
 
-@pytest.mark.smoke
 def test_smoke_run_writes_what_it_promises():
     out, printed = smoke_run("message_passing")
     assert printed.splitlines()[-1] == f"Report: {out / 'report.html'}"
