@@ -61,7 +61,9 @@ def average_precisions(
     Shapes: scores, happens and group ``[N]``, groups 0 to G - 1; weights ``[D, G]``.
     With weights drawn as counts of groups it is a bootstrap of groups. NaN where
     nothing that happens has a weight. Of more than ``most`` different scores of what
-    happens so many quantiles are told apart, and what lies between two is alike.
+    happens so many quantiles are told apart, and what lies between two is alike; fewer
+    than these, 200 at least, where there are so many groups that tables of all would
+    have more than 2^25 cells.
 
     >>> scores, happens = np.array([3.0, 2.0, 1.0]), np.array([True, False, True])
     >>> weights = np.array([[1, 1], [0, 2]])
@@ -71,17 +73,18 @@ def average_precisions(
     borders = np.unique(scores[happens])[::-1]
     if not len(borders):
         return np.full(len(weights), np.nan)
+    groups, group = np.unique(group, return_inverse=True)
+    most = min(most, max(200, 2**25 // len(groups)))
     if len(borders) > most:
         places = np.linspace(0, len(borders) - 1, most).round().astype(int)
         borders = borders[places]  # the highest and the lowest among them
     place = np.searchsorted(-borders, -scores)  # the first border that lets it in
-    groups, group = np.unique(group, return_inverse=True)
     shape = (len(groups), len(borders) + 1)
     tables = []
     for which in (np.ones_like(happens), happens):
         flat = group[which] * shape[1] + place[which]
         table = np.bincount(flat, minlength=shape[0] * shape[1]).reshape(shape)
-        tables.append(table[:, :-1].cumsum(1).astype(float))
+        tables.append(np.cumsum(table[:, :-1], axis=1, dtype=float))
     number = max(1, len(weights) * len(borders) >> 21)
     parts = np.array_split(weights[:, groups], number)
     return np.concatenate([_precisions(part, *tables) for part in parts])
