@@ -205,7 +205,8 @@ def test_the_demo_is_downloaded_and_checked(folder, places, monkeypatch):
     text = (here / "PATIENTS.csv").read_text()
     (here / "PATIENTS.csv").unlink()
     with gzip.open(here / "patients.csv.gz", "wt") as file:
-        file.write(text.upper())
+        header, *rows = text.upper().splitlines()
+        file.write("\n".join([header, *reversed(rows)]))
     assert mimic_demo.load_demo().known_names == data.known_names
     (here / "D_LABITEMS.csv").write_text("itemid,label\n50,Sodium\n")
     with pytest.raises(DataError, match="does not hold the tables of the demo"):

@@ -44,6 +44,7 @@ def test_drugs_start_as_often_as_they_should():
     today = np.flatnonzero(goes_on)
     active, chance = data.active().toarray(), start_chances(data)[today]
     starts, rule = active[today + 1] & ~active[today], synthetic_records
+    assert (start_chances(data)[data.days[:-1]] < rule.ANSWER).all()
     for value in (rule.ANSWER, rule.RARE, rule.START):
         there = chance == value
         n, share = there.sum(), starts[there].mean()
