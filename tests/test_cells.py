@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.recurrent.steps import HiddenCarry, LSTMCarry
+from seqgraph_jax.recurrent.steps import HiddenCarry, LSTMCarry, gate_cell
 
 from .equations import EQUATIONS, NUM_PARAMS
 
@@ -180,3 +180,37 @@ def test_gru_reset_after_equals_flax(key):
     h, _ = nn.GRUCell(features=H).apply({"params": theirs}, carry.hidden, inputs)
     ours, _ = cell.apply({"params": params}, carry, inputs)
     chex.assert_trees_all_close(ours.hidden, h, atol=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_the_derivative_of_a_gated_cell_is_that_of_its_equations(order, key):
+    # A factor forgotten in the derivative that is written out; a second derivative of
+    # what is kept; a wrong axis under vmap.
+    def both(function, dtype):
+        gates, cell = (
+            jax.random.normal(jax.random.fold_in(key, n), (2, 3, 5 * n), dtype)
+            for n in (4, 1)
+        )
+
+        def value(gates, cell):
+            cell, hidden = function(gates, cell)
+            return (cell**2).sum() + (hidden * jnp.cos(hidden)).sum()
+
+        one = jax.grad(value, (0, 1))
+        if order == 2:
+            first = one
+
+            def one(gates, cell):
+                # of a gradient, forward over reverse, in its own direction
+                return jax.jvp(first, (gates, cell), (gates, cell))[1]
+
+        return jax.jit(jax.vmap(one))(gates, cell)
+
+    plain = gate_cell.fun  # differentiated by JAX
+    chex.assert_trees_all_close(
+        both(gate_cell, jnp.float32), both(plain, jnp.float32), atol=1e-5
+    )
+    with jax.enable_x64(True):
+        exact = both(gate_cell, jnp.float64)
+        chex.assert_trees_all_close(exact, both(plain, jnp.float64), atol=1e-10)
+        assert exact[0].dtype == jnp.float64
