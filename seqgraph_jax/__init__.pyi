@@ -66,6 +66,7 @@ from .training.apply import apply_seeds as apply_seeds
 from .training.arms import Arm as Arm
 from .training.config import TrainConfig as TrainConfig
 from .training.iterate import iterate_seeds as iterate_seeds
+from .training.lanes import MeshShape as MeshShape
 from .training.loop import TrainState as TrainState
 from .training.loop import num_params as num_params
 from .training.loop import train as train

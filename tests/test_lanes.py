@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import chex
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import seqgraph_jax as sg
-from seqgraph_jax.training import lanes
+from seqgraph_jax.training import lanes, loop
 from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.iterate import prepare
 from seqgraph_jax.training.lanes import collect, lay_out, map_seeds, spread
@@ -137,3 +138,92 @@ def test_layouts_use_two_devices_or_as_many_as_there_are_groups():
 def test_an_impossible_width_raises():
     with pytest.raises(ValueError, match="seed_width must be 1 or more"):
         lanes.resolve_width(0, 3)
+
+
+TWO_PARTS = sg.MeshShape(batch=2)
+DROPPING = Arm(sg.CharLM("rnn", 3, 4, num_layers=2, dropout_rate=0.5), TEXT, QUICK)
+
+
+def in_parts(arm, seeds, devices, mesh):
+    """Metrics and last parameters of a run whose batches are parted, by seed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jax, "local_devices", lambda: jax.devices()[:devices])
+        run = sg.train_seeds(arm.model, arm.task, arm.config, seeds, mesh=mesh)
+    return run, {
+        seed: jax.tree.map(lambda leaf, s=s: leaf[s], (run.metrics, run.state.params))
+        for s, seed in enumerate(seeds)
+    }
+
+
+@pytest.mark.parametrize("kind", ["lstm", "text"])
+def test_a_parted_batch_is_the_same_batch(kind):
+    # A part that both devices take; gradients that are summed, not averaged.
+    arm = KINDS[kind]._replace(config=replace(QUICK, batch_size=6))
+    whole, one = in_parts(arm, [4, 5], 2, sg.MeshShape())
+    halves, two = in_parts(arm, [4, 5], 2, TWO_PARTS)
+    assert (whole.num_devices, halves.num_devices) == (2, 2)
+    chex.assert_trees_all_close(two, one, rtol=1e-4, atol=1e-5)
+
+
+def test_bits_of_two_parts_do_not_depend_on_devices_or_neighbours():
+    # Dropout that is equal in both parts is found by the next test.
+    _, two = in_parts(DROPPING, [4, 5], 2, TWO_PARTS)
+    run, four = in_parts(DROPPING, [5, 6], 4, TWO_PARTS)
+    assert run.num_devices == 4
+    assert_same_bits(four[5], two[5])
+
+
+def test_parts_of_a_batch_drop_units_of_their_own():
+    # The key of dropout without the part's number: equal rows then stay equal.
+    @jax.tree_util.register_static
+    class EqualRows:
+        metrics = TEXT.metrics
+        divisible = one_batch = True
+
+        def sample(self, key, batch_size):
+            tokens = jnp.tile(jnp.arange(6) % 4, (batch_size, 1))
+            return sg.text.windows.Batch(tokens[:, :-1], tokens[:, 1:])
+
+    config = replace(QUICK, updates=3, batch_size=2, eval_size=2)
+    model, task, key = DROPPING.model, EqualRows(), jax.random.key(1)
+    init = partial(loop.init, model, task, config)
+    state = jax.jit(init)(jax.random.key(0))
+
+    def loss(num_parts):
+        """The mean of parts of one row each; a named axis may be one of vmap."""
+        parted = replace(config, batch_size=num_parts)
+
+        def update(key):
+            return loop.update(model, task, parted, key, state, None, "batch")[1]
+
+        parts = jax.vmap(update, axis_name="batch", axis_size=num_parts, in_axes=None)
+        return jax.jit(parts)(key)["loss"][0]
+
+    assert loss(2) != loss(1)
+
+
+@pytest.mark.parametrize(
+    ("arm", "mesh", "message"),
+    [
+        (KINDS["gcn"], TWO_PARTS, "batches of NodeTask cannot be parted"),
+        (KINDS["text"], sg.MeshShape(batch=3), "a batch of 8 cannot be parted equally"),
+        (KINDS["text"], sg.MeshShape(3, 2), "seeds=3,batch=2 is not possible with 4"),
+        (KINDS["text"], sg.MeshShape(batch=8), "batch=8 is not possible with 4 dev"),
+        (KINDS["text"], sg.MeshShape(batch=0), "batch=0 is not possible"),
+    ],
+)
+def test_a_mesh_that_is_not_possible_is_refused(arm, mesh, message):
+    with pytest.raises(ValueError, match=message):
+        sg.train_seeds(arm.model, arm.task, arm.config, [0], mesh=mesh)
+
+
+def test_states_of_parted_batches_are_gone_on_with_in_as_many_parts(tmp_path):
+    # A resumed run whose batches are whole again: other bits, and nobody told.
+    arm = KINDS["text"]
+    arguments = {"seeds": [4], "mesh": TWO_PARTS, "directory": tmp_path}
+    run = sg.train_seeds(arm.model, arm.task, arm.config, **arguments)
+    again = sg.train_seeds(arm.model, arm.task, arm.config, **arguments)
+    assert_same_bits(again.state, run.state)
+    arguments["mesh"] = sg.MeshShape()
+    with pytest.raises(ValueError, match="batch_parts = 2, not None"):
+        sg.train_seeds(arm.model, arm.task, arm.config, **arguments)

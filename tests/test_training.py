@@ -25,6 +25,7 @@ class FirstSymbol:
     """Which of four symbols came first? A task that compiles in a moment."""
 
     metrics = classification_metrics
+    divisible = True
 
     def sample(self, key, batch_size):
         tokens = jax.random.randint(key, (batch_size, 3), 0, 4)

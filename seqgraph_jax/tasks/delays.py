@@ -44,6 +44,7 @@ class Copy:
     num_kinds: int = 8
 
     metrics = classification_metrics
+    divisible = True
 
     def __post_init__(self) -> None:
         if self.delay < 0:
@@ -142,6 +143,7 @@ class Adding:
     delay: int = 10
 
     metrics = adding_metrics
+    divisible = True
     baseline_loss = 1 / 6
     baseline_accuracy = 1 - (1 - TOLERANCE) ** 2
 
@@ -188,6 +190,8 @@ class Delayed:
 
     task: Copy | Adding = field(metadata={"static": True})
     delay: Any  # [], at most the task's
+
+    divisible = True
 
     @property
     def metrics(self) -> Metrics:

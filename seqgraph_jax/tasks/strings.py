@@ -94,6 +94,7 @@ class BaumSweetStrings:
     max_digits: int = 6
 
     metrics = node_metrics
+    divisible = True
     num_symbols = 3
     num_classes = 2
 
@@ -250,6 +251,7 @@ class UniformStrings:
     length: int
 
     metrics = node_metrics
+    divisible = True
     num_symbols = 3
     num_classes = 2
 

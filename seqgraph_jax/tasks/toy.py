@@ -48,6 +48,7 @@ class BaumSweet:
     keep_zero: float = 0.016724
 
     metrics = classification_metrics
+    divisible = True
     num_symbols = 3
     num_classes = 2
     LOW = 10
@@ -151,6 +152,7 @@ class RandomCombinations:
     size: int = 5
 
     metrics = classification_metrics
+    divisible = True
     test_sets = _drawn_test_set
 
     def __post_init__(self) -> None:
@@ -211,6 +213,7 @@ class BinaryPalindrome:
     digits: int = 10
 
     metrics = classification_metrics
+    divisible = True
     test_sets = _drawn_test_set
     num_symbols = 3
     num_classes = 2

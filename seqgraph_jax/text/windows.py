@@ -68,6 +68,7 @@ class TextTask:
     window: int = 30
 
     metrics = text_metrics
+    divisible = True
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
         """Windows that start anywhere in the text, uniformly."""

@@ -5,6 +5,7 @@ from .arms import check_arm as check_arm
 from .arms import with_setting as with_setting
 from .config import TrainConfig as TrainConfig
 from .iterate import iterate_seeds as iterate_seeds
+from .lanes import MeshShape as MeshShape
 from .loop import TrainState as TrainState
 from .loop import advance as advance
 from .loop import eval_batch as eval_batch
@@ -33,6 +34,7 @@ from .sweeps import Sweep as Sweep
 from .sweeps import points_of as points_of
 from .sweeps import sweep as sweep
 from .sweeps import train_points as train_points
+from .task import Divisible as Divisible
 from .task import Evaluated as Evaluated
 from .task import Stateful as Stateful
 from .task import Task as Task

@@ -16,6 +16,9 @@ from seqgraph_jax.training.arms import Arm, check_vary
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.keys import crossed_keys, run_keys, varied_keys
 from seqgraph_jax.training.lanes import (
+    BATCH,
+    ONE_PART,
+    MeshShape,
     Width,
     collect,
     lay_out,
@@ -28,7 +31,13 @@ from seqgraph_jax.training.loop import TrainState, num_params
 from seqgraph_jax.training.metrics import counted, judged_by, records_of
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.setup import set_up
-from seqgraph_jax.training.task import Task, check_batch, check_key, check_task
+from seqgraph_jax.training.task import (
+    Task,
+    check_batch,
+    check_key,
+    check_parts,
+    check_task,
+)
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -113,7 +122,11 @@ def abstract_state(arm: Arm, num_runs: int) -> TrainState:
 
 
 def fresh_run(
-    arm: Arm, seeds: Sequence[int], width: Width = "auto", parts: Parts | None = None
+    arm: Arm,
+    seeds: Sequence[int],
+    width: Width = "auto",
+    parts: Parts | None = None,
+    mesh: MeshShape = ONE_PART,
 ) -> tuple[Run, TrainState]:
     """The run before it starts, without a state, and the shapes of its state.
 
@@ -134,6 +147,7 @@ def fresh_run(
     metric = judged_by(first, arm.config.metric)
     records = records_of(first)
     trained = [record.of_training() for record in records.values()]
+    check_parts(first, arm.config.batch_size, mesh.batch)
     width = resolve_width(width, num_runs)
     like = abstract_state(arm, num_runs)
     run = Run(
@@ -147,7 +161,8 @@ def fresh_run(
         best_update=np.zeros(num_runs, int),
         num_params=num_params(like.params) // num_runs,
         width=width,
-        num_devices=len(lay_out(num_runs, width).devices),
+        num_devices=len(lay_out(num_runs, width, mesh=mesh).devices),
+        mesh=mesh,
         parts=parts,
     )
     return run, like
@@ -159,6 +174,7 @@ def prepare(
     width: Width = "auto",
     *,
     parts: Parts | None = None,
+    mesh: MeshShape = ONE_PART,
     resume: Run | None = None,
 ) -> Prepared:
     """Draw what a run starts from, or take it from ``resume``, and compile its program.
@@ -168,9 +184,11 @@ def prepare(
     if resume is not None and resume.finished:
         return Prepared(resume)
     start = time.perf_counter()
-    run, like = fresh_run(arm, seeds, width, parts)
+    run, like = fresh_run(arm, seeds, width, parts, mesh)
     run, num_runs = resume or run, len(run.last_update)
-    task, config, layout = arm.task, arm.config, lay_out(num_runs, run.width)
+    task, config = arm.task, arm.config
+    layout = lay_out(num_runs, run.width, mesh=mesh)
+    over = BATCH if mesh.batch > 1 else None
     if isinstance(task, Sequence):
         data = [(one, loop.eval_batch(one, config)) for one in task] * arm.num_points
     else:
@@ -194,7 +212,9 @@ def prepare(
         fixed, state = lane
         key, own, numbers = fixed
         (model, tx), (task, evaluation) = arm.at(numbers), join(shared, own)
-        state, metrics = loop.advance(model, task, config, key, evaluation, state, tx)
+        state, metrics = loop.advance(
+            model, task, config, key, evaluation, state, tx, over
+        )
         return (fixed, state), metrics
 
     if arm.cross:
@@ -250,6 +270,7 @@ def iterate_seeds(
     *,
     parts: Parts | None = None,
     tx: optax.GradientTransformation | None = None,
+    mesh: MeshShape = ONE_PART,
     resume: Run | None = None,
 ) -> Iterator[Run]:
     """Train and yield the run so far after every evaluation, the last one finished.
@@ -259,7 +280,8 @@ def iterate_seeds(
     interrupted.
     """
     arm = Arm(model, task, config, tx)
-    yield from advance_seeds(prepare(arm, seeds, width, parts=parts, resume=resume))
+    prepared = prepare(arm, seeds, width, parts=parts, mesh=mesh, resume=resume)
+    yield from advance_seeds(prepared)
 
 
 def _with_column(

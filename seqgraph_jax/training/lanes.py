@@ -12,6 +12,10 @@ there are, if there are two; at width 1 it has them on a single device as well:
 - how many groups a device works through is an argument, one number for each device, and
   at least two are stored on each: the compiler would take a loop of one turn apart,
   fuse its body in another way, and change the last bits.
+
+Devices may form a second axis, "batch": each then takes an equal part of every batch,
+and gradients are averaged once an update (`training.loop.update`). For the same number
+of parts a seed's result has the same bits on however many devices the seeds lie.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,8 +27,24 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from seqgraph_jax.training.metrics import counted
+
 Width = int | Literal["auto"]
+BATCH = "batch"  # the mesh axis of the parts of a batch
 _SEEDS, _EVERYWHERE = PartitionSpec("seeds"), PartitionSpec()
+
+
+class MeshShape(NamedTuple):
+    """How many devices the seeds are shared out over, and the parts of each batch.
+
+    ``seeds`` None: all devices that are left.
+    """
+
+    seeds: int | None = None
+    batch: int = 1
+
+
+ONE_PART = MeshShape()  # all devices for seeds
 
 
 def resolve_width(width: Width, num_seeds: int) -> int:
@@ -48,13 +68,15 @@ def resolve_width(width: Width, num_seeds: int) -> int:
 class Layout(NamedTuple):
     """Where S seeds lie: ``counts`` are the groups of ``width`` seeds of each device.
 
-    Every device stores equally many places, `rows` says what lies there.
+    Every device stores equally many places, `rows` says what lies there. The
+    ``batch`` devices that follow one another have the same seeds.
     """
 
     num_seeds: int
     width: int
     devices: tuple[jax.Device, ...]
     counts: tuple[int, ...]
+    batch: int = 1
 
     @property
     def per_device(self) -> int:
@@ -77,26 +99,45 @@ class Layout(NamedTuple):
         >>> lay_out(3, width=2, devices=jax.devices()[:1]).rows.tolist()
         [0, 1, 2, 0]
         """
-        rows = np.zeros(len(self.devices) * self.per_device, int)
+        rows = np.zeros(len(self.counts) * self.per_device, int)
         rows[self.places] = np.arange(self.num_seeds)
         return rows
 
     def sharding(self, spec: PartitionSpec) -> NamedSharding:
-        return NamedSharding(Mesh(np.array(self.devices), ("seeds",)), spec)
+        devices = np.array(self.devices)
+        if self.batch == 1:
+            return NamedSharding(Mesh(devices, ("seeds",)), spec)
+        mesh = Mesh(devices.reshape(-1, self.batch), ("seeds", BATCH))
+        return NamedSharding(mesh, spec)
 
 
 def lay_out(
-    num_seeds: int, width: int, devices: Sequence[jax.Device] | None = None
+    num_seeds: int,
+    width: int,
+    devices: Sequence[jax.Device] | None = None,
+    mesh: MeshShape = ONE_PART,
 ) -> Layout:
     """Share out the groups over the local devices, as many as can have one.
 
     Two at least, where there are two: a program for one device alone goes through other
-    passes of the compiler, and may differ in the last bits.
+    passes of the compiler, and may differ in the last bits. Raises `ValueError` if
+    there are fewer devices than the mesh has.
+
+    >>> lay_out(1, 1, jax.devices() * 2, MeshShape(batch=2)).counts
+    (1,)
     """
+    there, (across, batch) = tuple(devices or jax.local_devices()), mesh
+    if min(across or 1, batch) < 1 or (across or 1) * batch > len(there):
+        size = f"batch={batch}" if across is None else f"seeds={across},batch={batch}"
+        raise ValueError(
+            f"a mesh of {size} is not possible with {counted(len(there), 'device')}"
+        )
     num_groups = -(-num_seeds // width)
-    chosen = tuple(devices or jax.local_devices())[: max(2, num_groups)]
-    groups = np.array_split(np.arange(num_groups), len(chosen))
-    return Layout(num_seeds, width, chosen, tuple(map(len, groups)))
+    most = across or len(there) // batch
+    num_shares = min(most, max(2 if batch == 1 else 1, num_groups))
+    groups = np.array_split(np.arange(num_groups), num_shares)
+    chosen = there[: num_shares * batch]
+    return Layout(num_seeds, width, chosen, tuple(map(len, groups)), batch)
 
 
 def spread(tree: Any, layout: Layout) -> Any:

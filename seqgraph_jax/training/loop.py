@@ -20,7 +20,7 @@ from jax import lax
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.metrics import judged_by
 from seqgraph_jax.training.optimizers import optimizer
-from seqgraph_jax.training.task import Evaluated, Stateful, Task
+from seqgraph_jax.training.task import Evaluated, Stateful, Task, part_of
 
 _INIT, _DATA, _DROPOUT = range(3)  # folds of the run's key, by purpose
 
@@ -122,8 +122,13 @@ def update(
     key: jax.Array | Keys,
     state: TrainState,
     tx: optax.GradientTransformation | None = None,
+    over: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One update on a fresh batch; metrics are those of the batch before the update."""
+    """One update on a fresh batch; metrics are those of the batch before the update.
+
+    ``over`` is a mesh axis whose devices take a part of the batch each (`Divisible`);
+    gradients and metrics are averaged over them, so all end with the same state.
+    """
     data_key, dropout_key = (
         jax.random.fold_in(_key_for(key, purpose), state.step)
         for purpose in (_DATA, _DROPOUT)
@@ -135,6 +140,9 @@ def update(
         arguments = (batch.inputs, state.carry)
     else:
         batch = task.sample(data_key, config.batch_size)
+        if over is not None:
+            batch = part_of(batch, over)
+            dropout_key = jax.random.fold_in(dropout_key, lax.axis_index(over))
         arguments = (batch.inputs,)
 
     def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
@@ -145,6 +153,8 @@ def update(
         return metrics["loss"], (outputs[0] if stateful else (), metrics)
 
     grads, (carry, metrics) = jax.grad(loss_fn, has_aux=True)(state.params)
+    if over is not None:
+        grads, metrics = lax.pmean((grads, metrics), over)
     tx = tx or optimizer(config)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
@@ -159,15 +169,17 @@ def advance(
     evaluation: Any,
     state: TrainState,
     tx: optax.GradientTransformation | None = None,
+    over: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One evaluation period: ``eval_every`` updates, then metrics on ``evaluation``.
 
     ``key`` is the run's key, or its `Keys`, the same in every period. Metrics are
     scalars: those of ``evaluation`` under their names, and those of the period's
     training batches, averaged, under ``train_`` and their names. A seed that has
-    stopped (``patience``) keeps its state, and its metrics are NaN.
+    stopped (``patience``) keeps its state, and its metrics are NaN. ``over`` as for
+    `update`.
     """
-    period = partial(_period, model, task, config, key, evaluation, tx=tx)
+    period = partial(_period, model, task, config, key, evaluation, tx=tx, over=over)
     if not config.patience:
         return period(state)
 
@@ -190,10 +202,11 @@ def _period(
     evaluation: Any,
     state: TrainState,
     tx: optax.GradientTransformation | None,
+    over: str | None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """An evaluation period of a seed that goes on; see `advance`."""
     state, history = lax.scan(
-        lambda state, _: update(model, task, config, key, state, tx),
+        lambda state, _: update(model, task, config, key, state, tx, over),
         state,
         length=config.eval_every,
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from seqgraph_jax.training.apply import apply_seeds
 from seqgraph_jax.training.config import TrainConfig
-from seqgraph_jax.training.lanes import Layout, collect
+from seqgraph_jax.training.lanes import ONE_PART, Layout, MeshShape, collect
 from seqgraph_jax.training.loop import TrainState
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric, counted
 
@@ -35,8 +35,8 @@ class Run:
     means. ``lanes`` holds the states where ``layout`` says, ``state`` those on the
     host. ``last_update`` and ``best_update``, ``[S]``, are each seed's last update and
     that of its best evaluation (0: none), as the device found it. ``final`` holds what
-    was measured after training, ``[S]`` by name. ``width`` and ``num_devices`` say how
-    the seeds were laid out. Times are in seconds.
+    was measured after training, ``[S]`` by name. ``width``, ``num_devices`` and
+    ``mesh`` say how the seeds were laid out. Times are in seconds.
     """
 
     model: nn.Module
@@ -52,6 +52,7 @@ class Run:
     num_params: int = 0
     width: int = 1
     num_devices: int = 1
+    mesh: MeshShape = ONE_PART
     compile_s: float = 0.0
     train_s: float = 0.0
     final: dict[str, np.ndarray] = field(default_factory=dict)

@@ -24,7 +24,7 @@ from seqgraph_jax.training.iterate import (
     fresh_run,
     prepare,
 )
-from seqgraph_jax.training.lanes import Width
+from seqgraph_jax.training.lanes import ONE_PART, MeshShape, Width
 from seqgraph_jax.training.loop import Keys, TrainState
 from seqgraph_jax.training.runs import Parts, Run
 
@@ -94,6 +94,7 @@ def prepare_saved(
     directory: Path,
     settings: Mapping[str, Any] | None = None,
     parts: Parts | None = None,
+    mesh: MeshShape = ONE_PART,
 ) -> tuple[Prepared, Mapping[str, Any]]:
     """`prepare`, from where the run in ``directory`` stopped, if there is one.
 
@@ -102,7 +103,7 @@ def prepare_saved(
 
     Raises `OSError`, before anything is trained, if the state cannot be saved there.
     """
-    fresh, like = fresh_run(arm, seeds, width, parts)
+    fresh, like = fresh_run(arm, seeds, width, parts, mesh)
     if settings is None:
         settings = _settings_of(fresh, arm)
     settings = json.loads(json.dumps(settings, default=str))
@@ -110,7 +111,7 @@ def prepare_saved(
     num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
     checkpoints.make_room(directory, num_bytes)
     resume = load_run(directory, fresh, like, settings)
-    prepared = prepare(arm, seeds, fresh.width, parts=parts, resume=resume)
+    prepared = prepare(arm, seeds, fresh.width, parts=parts, mesh=mesh, resume=resume)
     return prepared, settings
 
 
@@ -156,6 +157,7 @@ def _settings_of(fresh: Run, arm: Arm) -> dict[str, Any]:
         **asdict(fresh.config),
         "seeds": fresh.seeds,
         "seed_width": fresh.width,
+        **({"batch_parts": fresh.mesh.batch} if fresh.mesh.batch > 1 else {}),
         "parts": fresh.parts,
     }
     return settings

@@ -13,7 +13,7 @@ from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.checkpoints import locked
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.iterate import advance_seeds, prepare
-from seqgraph_jax.training.lanes import Width
+from seqgraph_jax.training.lanes import ONE_PART, MeshShape, Width
 from seqgraph_jax.training.loop import Keys
 from seqgraph_jax.training.progress import show_progress
 from seqgraph_jax.training.runs import Parts, Run
@@ -32,6 +32,7 @@ def train_seeds(
     tx: optax.GradientTransformation | None = None,
     vary: Sequence[str] = Keys._fields,
     cross: Sequence[str] = (),
+    mesh: MeshShape = ONE_PART,
     directory: Path | str | None = None,
     checkpoint_every: float = 60.0,
     keep_steps: Collection[int] = (),
@@ -49,6 +50,8 @@ def train_seeds(
     ``vary=["init"], cross=["data"]`` each of the S seeds' initial values is trained
     with each seed's batches: S S runs, a seed's parts being the seeds of the batches
     (`Run.diagonal` has those of equal seeds, `sg.reports.variance` takes them apart).
+    With ``mesh=MeshShape(batch=2)`` two devices take half of every batch each, and
+    average their gradients, which is of use where there are fewer seeds than devices.
 
     With ``directory`` the run is saved there every ``checkpoint_every`` seconds, at the
     updates ``keep_steps``, which stay, and when it is interrupted; called again with
@@ -57,7 +60,8 @@ def train_seeds(
     in a terminal and in a notebook.
 
     Raises `ValueError` for seeds that repeat or are out of range, or that would not
-    differ, for a width below 1, for an unknown metric, for a directory that holds
+    differ, for a width below 1, for a mesh that the devices or the batch do not allow,
+    for an unknown metric, for a directory that holds
     another run or in which another process trains; `OSError`, before training, for one
     that cannot be written; `Interrupted`, a `KeyboardInterrupt`, once the state is
     saved after Ctrl-C or SIGTERM.
@@ -78,6 +82,7 @@ def train_seeds(
             seeds,
             width,
             parts=parts,
+            mesh=mesh,
             directory=None if directory is None else Path(directory),
             checkpoint_every=checkpoint_every,
             keep_steps=keep_steps,
@@ -91,6 +96,7 @@ def train_arm(
     width: Width = "auto",
     *,
     parts: Parts | None = None,
+    mesh: MeshShape = ONE_PART,
     directory: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     checkpoint_every: float = 60.0,
@@ -105,7 +111,7 @@ def train_arm(
     """
     with contextlib.ExitStack() as stack:
         if directory is None:
-            runs = advance_seeds(prepare(arm, seeds, width, parts=parts))
+            runs = advance_seeds(prepare(arm, seeds, width, parts=parts, mesh=mesh))
         else:
             stack.enter_context(locked(directory))
             prepared, settings = prepare_saved(
@@ -115,6 +121,7 @@ def train_arm(
                 directory=directory,
                 settings=settings,
                 parts=parts,
+                mesh=mesh,
             )
             runs = iterate_saved(
                 prepared, directory, settings, checkpoint_every, keep_steps

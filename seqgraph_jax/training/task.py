@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+from jax import lax
 from jax.interpreters import partial_eval
 
 
@@ -63,6 +64,17 @@ class OneBatch(Protocol):
 
 
 @runtime_checkable
+class Divisible(Protocol):
+    """Of a batch's examples, ``[B, ...]``, each counts equally, whatever it is.
+
+    So the mean over a batch is the mean of those of its equal parts, which may lie on
+    different devices.
+    """
+
+    divisible: bool
+
+
+@runtime_checkable
 class Checked(Protocol):
     """Knows on the host what its arrays must hold."""
 
@@ -104,6 +116,31 @@ def check_key(task: Task, batch_size: int) -> None:
             "updates would see one: draw them with jax.random, or say one_batch = True "
             "if the task has no other"
         )
+
+
+def check_parts(task: Task, batch_size: int, num_parts: int) -> None:
+    """Raise `ValueError` if a batch cannot be parted into as many equal parts."""
+    if num_parts <= 1:
+        return
+    if not isinstance(task, Divisible):
+        raise ValueError(
+            f"batches of {type(task).__name__} cannot be parted over devices: its "
+            "class does not say divisible = True, that each example counts equally"
+        )
+    if batch_size % num_parts:
+        raise ValueError(
+            f"a batch of {batch_size} cannot be parted equally over {num_parts} devices"
+        )
+
+
+def part_of(batch: Any, axis: str) -> Any:
+    """This device's rows of a batch ``[B, ...]`` that is parted over a mesh axis."""
+
+    def rows(leaf: jax.Array) -> jax.Array:
+        size = len(leaf) // lax.axis_size(axis)
+        return lax.dynamic_slice_in_dim(leaf, lax.axis_index(axis) * size, size)
+
+    return jax.tree.map(rows, batch)
 
 
 def check_batch(model: Any, task: Task, params: Any, batch: Any) -> None:
