@@ -2,12 +2,14 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
+import seqgraph_jax as sg
 from experiments.harness.cli import RunOptions, TrainOptions
-from experiments.harness.command import UsageError
+from experiments.harness.command import UsageError, print_line
+from experiments.harness.study import Study
 from seqgraph_jax.training.ranges import kind_of, value_of
 
 #: The question and what is measured, which no setting is chosen for.
@@ -29,16 +31,71 @@ def choose_seeds(options: RunOptions, default: Sequence[int]) -> tuple[int, ...]
         raise UsageError(str(error)) from error
 
 
-def choose_width(options: TrainOptions, smoke: bool, num_runs: int) -> int:
-    """Seeds per group that ``--seed-width`` stands for on this machine."""
-    from seqgraph_jax.training.lanes import resolve_width
+def choose_layout(
+    options: TrainOptions,
+    study: Study,
+    seeds: Sequence[int],
+    smoke: bool,
+    saved: Mapping[str, Any],
+) -> "sg.training.Choice":
+    """What ``--seed-width`` and ``--mesh`` stand for on this machine.
 
-    width = options.seed_width
-    if width == "auto" and smoke:
-        return num_runs  # one group on one device: most of a smoke run is compilation
-    if width != "auto" and not re.fullmatch(r"[1-9]\d*", width):
-        raise UsageError(f"--seed-width must be auto or 1 or more, not {width}")
-    return resolve_width("auto" if width == "auto" else int(width), num_runs)
+    ``saved`` are the settings of the run that is gone on with: what was measured for it
+    stays. Raises `UsageError` for what is no width or mesh.
+    """
+    width = read_width(options.seed_width) or saved.get("seed_width")
+    mesh = read_mesh(options.mesh)
+    if mesh is None and saved:
+        mesh = sg.MeshShape(batch=saved.get("batch_parts", 1))
+    num_runs = runs_of(study, seeds)
+    if smoke and width is None:
+        width = num_runs  # one group on one device: most of a smoke run is compilation
+    if not study.arms:
+        return sg.training.Choice(sg.training.Way(width or 1))
+    try:
+        choice = sg.training.measure_layout(
+            list(study.arms.values()), seeds, study.parts, width=width, mesh=mesh
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if choice.words:
+        print_line(f"An evaluation takes {choice.words}: the least is taken.")
+    return choice
+
+
+def runs_of(study: Study, seeds: Sequence[int]) -> int:
+    """Runs of an arm: of all seeds, their parts, and what they are crossed with."""
+    arm = next(iter(study.arms.values()), None)
+    num_runs = len(seeds) * (len(study.parts.values) if study.parts else 1)
+    return num_runs * (len(seeds) if arm is not None and arm.cross else 1)
+
+
+def read_width(text: str) -> int | None:
+    """Seeds at a time that ``--seed-width`` names; None for auto."""
+    if text == "auto":
+        return None
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise UsageError(f"--seed-width must be auto or 1 or more, not {text}")
+    return int(text)
+
+
+def read_mesh(text: str) -> "sg.MeshShape | None":
+    """The mesh that ``--mesh`` names; None for auto.
+
+    >>> read_mesh("seeds=1,batch=2"), read_mesh("batch=2")
+    (MeshShape(seeds=1, batch=2), MeshShape(seeds=None, batch=2))
+    """
+    if text == "auto":
+        return None
+    found: dict[str, int] = {}
+    for word in text.split(","):
+        match = re.fullmatch(r"(seeds|batch)=([1-9]\d*)", word.strip())
+        if not match or match[1] in found:
+            raise UsageError(
+                f"--mesh must be auto or such as seeds=1,batch=2, not {text!r}"
+            )
+        found[match[1]] = int(match[2])
+    return sg.MeshShape(**found)
 
 
 def settings_of(config: Any) -> dict[str, tuple[str, Any]]:

@@ -56,6 +56,7 @@ class TrainOptions:
     """Flags of an experiment that trains."""
 
     seed_width: str = "auto"  # seeds vectorised together on a device: auto or a number
+    mesh: str = "batch=1"  # devices for seeds and for parts of a batch: seeds=1,batch=2
     resume: bool = False  # go on with the run in --out, or the newest unfinished one
     checkpoint_every: NotNegative = 10.0  # seconds between checkpoints
     sweep: Again = ()  # a setting and its values, NAME=1,2,3; may be given again

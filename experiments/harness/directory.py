@@ -55,13 +55,33 @@ def open_directory(
 def _make(path: Path, settings: dict[str, Any]) -> None:
     """Make the directory with its config.json, unless there is something in it."""
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            hint = "; add --resume to go on with it" if _is_run(path) else ""
-            raise UsageError(f"{path} exists and is not empty{hint}")
+        check_empty(path)
         path.mkdir(parents=True, exist_ok=True)
         sg.reports.results.write_json(path / "config.json", settings)
     except OSError as error:
         raise UsageError(f"cannot write to {path}: {error.strerror}") from error
+
+
+def check_empty(path: Path) -> None:
+    """Raise `UsageError` if there is something in a directory."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        hint = "; add --resume to go on with it" if _is_run(path) else ""
+        raise UsageError(f"{path} exists and is not empty{hint}")
+
+
+def saved_settings(experiment: str, out: Path | None, resume: bool) -> dict[str, Any]:
+    """Settings of the run to go on with, as far as they can be read; else none.
+
+    Raises `UsageError` if a new run's directory is not empty.
+    """
+    if not resume:
+        if out is not None:
+            check_empty(out)
+        return {}
+    with contextlib.suppress(OSError, ValueError):
+        path = out or _newest_unfinished(experiment)
+        return dict(sg.reports.results.read_json(path / "config.json"))
+    return {}
 
 
 def _is_run(path: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import seqgraph_jax as sg
 from experiments.harness import cli
 from experiments.harness import command as commands
-from experiments.harness.choices import choose_seeds, choose_width
+from experiments.harness.choices import choose_layout, choose_seeds
 from experiments.harness.cli import RunOptions, TrainOptions
 from experiments.harness.command import UsageError
 from experiments.harness.directory import (
@@ -16,6 +16,7 @@ from experiments.harness.directory import (
     keeping,
     open_directory,
     publish,
+    saved_settings,
     writing_to,
 )
 from experiments.harness.study import Study, Trained
@@ -78,13 +79,13 @@ def experiment(
 
         study = built(chosen, {})
         chosen = study.seeds or chosen
-        num_runs = len(chosen) * (len(study.parts.values) if study.parts else 1)
-        num_runs *= len(chosen) if vary.cross else 1
-        width = choose_width(options, config.run.smoke, num_runs)
         if vary.cross and (options.sweep or len(chosen) < 2):
             raise UsageError("--vary A*B takes two seeds or more, and no --sweep")
         trials = plan_trials(config, options, chosen, built)
-        settings = _settings(config, study, chosen, width)
+        run: RunOptions = config.run
+        saved = saved_settings(name, run.out, options.resume)
+        choice = choose_layout(options, study, chosen, run.smoke, saved)
+        settings = _settings(config, study, chosen, choice.way)
         if not vary.everything:
             settings["vary"] = sorted(options.vary)
         if trials:
@@ -96,11 +97,12 @@ def experiment(
             points: Mapping[str, Any] = {}
             if trials:
                 with keeping(place):
-                    tuned = try_settings(trials, place, options, config.run.smoke)
+                    mesh = choice.way.mesh
+                    tuned = try_settings(trials, place, options, mesh, run.smoke)
                     points = {k: tuned.points[tuned.chosen(k)] for k in study.arms}
                     study = at_points(study, points, trials)
             every = options.checkpoint_every
-            runs = train(study, chosen, width, place, every, points)
+            runs = train(study, chosen, choice, place, every, points)
             with keeping(place):
                 shown = runs
                 if vary.cross:
@@ -137,7 +139,7 @@ def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:
 
 
 def _settings(
-    config: Any, study: Study, seeds: tuple[int, ...], width: int
+    config: Any, study: Study, seeds: tuple[int, ...], way: "sg.training.Way"
 ) -> dict[str, Any]:
     """What config.json holds: the flags, what the study adds, seeds and their width."""
     flags: dict[str, Any] = {}
@@ -150,20 +152,23 @@ def _settings(
             flags[name] = value
     if study.arms and cli.nested(config, TrainConfig) not in vars(config).values():
         flags["training"] = {k: asdict(arm.config) for k, arm in study.arms.items()}
-    widths = {"seed_width": width} if study.arms else {}
-    return {**flags, **study.settings, "seeds": seeds, **widths}
+    layout = {"seed_width": way.width} if study.arms else {}
+    if way.mesh.batch > 1:
+        layout["batch_parts"] = way.mesh.batch
+    return {**flags, **study.settings, "seeds": seeds, **layout}
 
 
 def train(
     study: Study,
     seeds: tuple[int, ...],
-    width: int,
+    choice: "sg.training.Choice",
     place: Directory,
     checkpoint_every: float,
     points: Mapping[str, Mapping[str, Any]],
 ) -> "dict[str, sg.Run]":
     """Train every arm for all seeds, saving on the way, and return the finished runs.
 
+    ``choice`` is how they are laid out, with their programs if these were compiled;
     ``points`` are settings of arms that take the place of the configuration's. Raises
     `Interrupted` after a SIGINT or SIGTERM, with the state saved, and `UsageError` if a
     checkpoint cannot be used or the disk cannot be written.
@@ -179,17 +184,21 @@ def train(
         sg.training.show_progress(updates, True, line=study.line, **look) as show,
     ):
         sg.reports.results.write_metrics(metrics, {})
-        for name, arm in study.arms.items():
+        for (name, arm), program in zip(
+            study.arms.items(), choice.programs, strict=True
+        ):
             where = place.arm(name)
             settings = {**place.settings, **points.get(name, {})}
             try:
                 prepared, _ = sg.prepare_saved(
                     arm,
                     seeds,
-                    width,
+                    choice.way.width,
                     directory=where,
                     settings=settings,
                     parts=study.parts,
+                    mesh=choice.way.mesh,
+                    program=None if points else program,
                 )
             except sg.checkpoints.CheckpointError as error:
                 raise UsageError(str(error)) from error

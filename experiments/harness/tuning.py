@@ -67,14 +67,17 @@ def plan_trials(
 
 
 def try_settings(
-    trials: Trials, place: Directory, options: TrainOptions, smoke: bool
+    trials: Trials,
+    place: Directory,
+    options: TrainOptions,
+    mesh: "sg.MeshShape",
+    smoke: bool,
 ) -> "sg.reports.Tuned":
     """Train every arm at every point with the tuning seeds, saving on the way."""
     num_parts = len(trials.parts.values) if trials.parts else 1
     num_runs = len(trials.points) * len(trials.seeds) * num_parts
-    width: Any = choices.choose_width(options, smoke, num_runs)
-    if options.seed_width == "auto" and not smoke:
-        width = "auto"  # of what each program trains
+    width: Any = choices.read_width(options.seed_width)
+    width = width or (num_runs if smoke else "auto")  # of what each program trains
     sweeps, rows = {}, []
     for name, arms in trials.arms.items():
         try:
@@ -85,6 +88,7 @@ def try_settings(
                     trials.seeds,
                     width,
                     parts=trials.parts,
+                    mesh=mesh,
                     directory=place.path / "sweep" / name,
                     settings=place.settings,
                     checkpoint_every=options.checkpoint_every,

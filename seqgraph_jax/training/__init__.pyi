@@ -42,3 +42,6 @@ from .task import Tested as Tested
 from .testing import on_test_sets as on_test_sets
 from .timing import time_updates as time_updates
 from .timing import times_by_size as times_by_size
+from .widths import Choice as Choice
+from .widths import Way as Way
+from .widths import measure_layout as measure_layout

@@ -1,7 +1,7 @@
 """Many seeds go through one compiled program; how they lie is in `training.lanes`."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from seqgraph_jax.training.lanes import (
     BATCH,
     ONE_PART,
     MeshShape,
+    Program,
     Width,
     collect,
     lay_out,
@@ -109,7 +110,7 @@ class Prepared(NamedTuple):
 
     run: Run
     lanes: Any = None
-    advance: Callable[[Any], Any] | None = None  # None: the run is finished
+    advance: Program | None = None  # None: the run is finished
 
 
 def abstract_state(arm: Arm, num_runs: int) -> TrainState:
@@ -176,12 +177,14 @@ def prepare(
     parts: Parts | None = None,
     mesh: MeshShape = ONE_PART,
     resume: Run | None = None,
+    program: Program | None = None,
 ) -> Prepared:
     """Draw what a run starts from, or take it from ``resume``, and compile its program.
 
+    ``program`` is one that was compiled for the same arguments (`measure_layout`).
     Arguments and errors as for `train_seeds`.
     """
-    if resume is not None and resume.finished:
+    if resume is not None and resume.metrics and resume.finished:
         return Prepared(resume)
     start = time.perf_counter()
     run, like = fresh_run(arm, seeds, width, parts, mesh)
@@ -224,7 +227,7 @@ def prepare(
         keys = varied_keys(run_keys(run.seeds, parts), arm.vary, num_parts)
     fixed = spread((keys, own, numbers), layout)
     shapes = fixed, spread_shapes(like, layout)
-    advance = map_seeds(advance_one, shared, shapes, layout, donate=True)
+    advance = program or map_seeds(advance_one, shared, shapes, layout, donate=True)
     if resume is None:
         states = map_seeds(init_one, shared, fixed, layout)(fixed)
     else:

@@ -31,6 +31,7 @@ from seqgraph_jax.training.memory import check_fits, held
 from seqgraph_jax.training.metrics import counted
 
 Width = int | Literal["auto"]
+Program = partial[Any]  # a compiled one, with all its arguments but the lanes
 BATCH = "batch"  # the mesh axis of the parts of a batch
 _SEEDS, _EVERYWHERE = PartitionSpec("seeds"), PartitionSpec()
 
@@ -202,7 +203,7 @@ def map_seeds(
     lanes: Any,
     layout: Layout,
     donate: bool = False,
-) -> Callable[[Any], Any]:
+) -> Program:
     """Compile ``function(shared, seed)`` once, for the lanes of all devices.
 
     ``lanes`` may be their shapes alone (`spread_shapes`). The result takes such lanes

@@ -24,7 +24,7 @@ from seqgraph_jax.training.iterate import (
     fresh_run,
     prepare,
 )
-from seqgraph_jax.training.lanes import ONE_PART, MeshShape, Width
+from seqgraph_jax.training.lanes import ONE_PART, MeshShape, Program, Width
 from seqgraph_jax.training.loop import Keys, TrainState
 from seqgraph_jax.training.runs import Parts, Run
 
@@ -95,6 +95,7 @@ def prepare_saved(
     settings: Mapping[str, Any] | None = None,
     parts: Parts | None = None,
     mesh: MeshShape = ONE_PART,
+    program: Program | None = None,
 ) -> tuple[Prepared, Mapping[str, Any]]:
     """`prepare`, from where the run in ``directory`` stopped, if there is one.
 
@@ -105,13 +106,21 @@ def prepare_saved(
     """
     fresh, like = fresh_run(arm, seeds, width, parts, mesh)
     if settings is None:
-        settings = _settings_of(fresh, arm)
+        settings = settings_of(fresh, arm)
     settings = json.loads(json.dumps(settings, default=str))
     shapes = jax.tree.leaves(like)
     num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
     checkpoints.make_room(directory, num_bytes)
     resume = load_run(directory, fresh, like, settings)
-    prepared = prepare(arm, seeds, fresh.width, parts=parts, mesh=mesh, resume=resume)
+    prepared = prepare(
+        arm,
+        seeds,
+        fresh.width,
+        parts=parts,
+        mesh=mesh,
+        resume=resume,
+        program=program,
+    )
     return prepared, settings
 
 
@@ -141,7 +150,7 @@ def iterate_saved(
                 raise Interrupted(received[0], directory)
 
 
-def _settings_of(fresh: Run, arm: Arm) -> dict[str, Any]:
+def settings_of(fresh: Run, arm: Arm) -> dict[str, Any]:
     """What a run was asked for, as JSON values; of the task's arrays their SHA-256."""
     digest = hashlib.sha256(
         _without_addresses(repr(jax.tree.structure(arm.task))).encode()

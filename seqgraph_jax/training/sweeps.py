@@ -13,7 +13,7 @@ import optax
 
 from seqgraph_jax.training.arms import Arm, programs_of, with_setting
 from seqgraph_jax.training.config import TrainConfig
-from seqgraph_jax.training.lanes import Width
+from seqgraph_jax.training.lanes import ONE_PART, MeshShape, Width
 from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.progress import show_progress
 from seqgraph_jax.training.runs import Parts, Run
@@ -146,6 +146,7 @@ def train_points(
     width: Width = "auto",
     *,
     parts: Parts | None = None,
+    mesh: MeshShape = ONE_PART,
     directory: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     checkpoint_every: float = 60.0,
@@ -171,6 +172,7 @@ def train_points(
                 seeds,
                 width,
                 parts=parts,
+                mesh=mesh,
                 directory=directory and directory / str(k),
                 settings=settings,
                 checkpoint_every=checkpoint_every,
