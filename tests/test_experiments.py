@@ -198,7 +198,6 @@ def test_resume_without_a_run(tmp_path, capsys, monkeypatch):
     assert "there is no unfinished run" in capsys.readouterr().err
 
 
-@pytest.mark.smoke
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_and_resumed_equals_uninterrupted_bit_for_bit(tmp_path, uninterrupted):
     out = tmp_path / "run"

@@ -101,7 +101,6 @@ def test_one_seed_and_shallow_networks(tmp_path, capsys):
     json.loads((out / "results.json").read_text())
 
 
-@pytest.mark.smoke
 def test_who_is_told_apart(measured):
     # Twins that are none; GIN's epsilon not set; identical features that differ.
     different = measured.separations[twins.DIFFERENT]

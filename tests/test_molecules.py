@@ -97,7 +97,6 @@ def test_the_constant_baseline_says_the_training_set_s_majority():
         assert measure(data, outputs, split.test_mask) == share
 
 
-@pytest.mark.smoke
 def test_smoke_run_of_classes():
     # Folds that are averaged in another order than they lie, seeds that are runs.
     out, printed = smoke_run("molecules")

@@ -37,14 +37,14 @@ def test_many_seeds_equal_single_runs():
 
 
 @pytest.mark.usefixtures("optimized")
-@pytest.mark.parametrize("width", [1, 2, 4])
+@pytest.mark.parametrize("width", [1, 2])
 def test_a_seed_has_the_same_bits_in_any_company(width):
     # Other neighbours, another lane, an idle device or more of them at work.
     runs = [
         sg.train_seeds(MODEL, TASK, CONFIG, seeds, width)
         for seeds in ([5], [9, 5], [1, 2, 5, 8, 9])
     ]
-    assert [runs[0].num_devices, runs[-1].num_devices] == [2, {1: 4, 2: 3, 4: 2}[width]]
+    assert [runs[0].num_devices, runs[-1].num_devices] == [2, {1: 4, 2: 3}[width]]
     for run in runs[1:]:
         assert_same_bits(row(run, 5), row(runs[0], 5))
 

@@ -128,6 +128,23 @@ def test_no_network_and_no_cache(tmp_path, capsys, monkeypatch):
     assert "or take the corpus pydoc" in capsys.readouterr().err
 
 
+def test_batches_are_parted_over_the_devices_that_are_left(tmp_path, capsys):
+    # A mesh that is not written down, or not gone on with.
+    argv = ("--corpus", "pydoc", *SMOKE, "--seeds", "0", "--out", tmp_path / "run")
+    assert run(train_text, *argv, "--mesh", "auto") == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    record = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert (config["seed_width"], config["batch_parts"]) == (1, 4)  # batches of 4
+    assert record["environment"]["num_devices"] == 4
+    assert run(train_text, *argv, "--mesh", "auto", "--resume") == 0
+    capsys.readouterr()
+    assert run(train_text, *argv, "--resume") == 2
+    assert "was made with batch_parts = 4, not None" in capsys.readouterr().err
+    assert run(train_text, *SMOKE, "--mesh", "batch=two", "--out", tmp_path / "x") == 2
+    assert "--mesh must be auto or such as seeds=1,batch=2" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.smoke
 def test_shipped_model_writes(capsys):
     """With no data, no training, no arguments but the temperature."""
