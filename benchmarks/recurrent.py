@@ -26,6 +26,7 @@ from flax.core import FrozenDict
 import seqgraph_jax as sg
 from benchmarks.turns import in_turn, options_for, peer, seconds, write_tables
 from seqgraph_jax.recurrent.torch_weights import from_torch_lstm
+from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.setup import num_cores
 
 T, EMBEDDING, SYMBOLS, CLASSES = 24, 16, 4, 2
@@ -84,7 +85,7 @@ def network(cell: str, features: int) -> sg.SequenceClassifier:
 
 
 def our_arm(
-    cell: str, features: int, updates: int, num_seeds: int
+    cell: str, features: int, updates: int, num_seeds: int, parts: int = 1
 ) -> Callable[[], float]:
     """Updates of all seeds, data drawn anew for each, an evaluation of one example."""
     task = sg.tasks.BaumSweet(7)  # numbers of up to 24 binary digits
@@ -96,7 +97,8 @@ def our_arm(
         learning_rate=RATE,
         early_stop=False,
     )
-    runs = sg.iterate_seeds(network(cell, features), task, config, range(num_seeds))
+    model, mesh = network(cell, features), sg.MeshShape(batch=parts)
+    runs = sg.iterate_seeds(model, task, config, range(num_seeds), mesh=mesh)
     return lambda: seconds(lambda: next(runs) and None) / updates / num_seeds
 
 
@@ -144,8 +146,11 @@ def measure(
                 theirs.process_per_core(cell, features, updates)
             )
         for num_seeds in seeds:
-            name = f"this package, {num_seeds} seed{'s' * (num_seeds > 1)}"
+            name = f"this package, {counted(num_seeds, 'seed')}"
             arms[name] = our_arm(cell, features, updates, num_seeds)
+            if num_seeds == 1 and (parts := jax.local_device_count()) > 1:
+                name += f", batches in {parts} parts"
+                arms[name] = our_arm(cell, features, updates, 1, parts)
         found = in_turn(arms, rounds)
     limit = 1e3 * floor(cell, features)
     print(f"  products alone, at the rate of a large one {limit:14.3f} ms", flush=True)

@@ -23,6 +23,7 @@ from seqgraph_jax import text
 from seqgraph_jax.recurrent.torch_weights import from_torch_lstm
 from seqgraph_jax.text import sampling
 from seqgraph_jax.training import loop as training
+from seqgraph_jax.training.metrics import counted
 from seqgraph_jax.training.setup import num_cores
 
 V, E, H, LAYERS, B, T = 87, 64, 256, 2, 64, 30
@@ -39,8 +40,9 @@ def train_arms(
         updates=10_000 * updates, eval_every=updates, batch_size=B, eval_size=1
     )
 
-    def ours(num_seeds: int) -> Callable[[], float]:
-        runs = sg.iterate_seeds(model, task, config, range(num_seeds))
+    def ours(num_seeds: int, parts: int = 1) -> Callable[[], float]:
+        mesh = sg.MeshShape(batch=parts)
+        runs = sg.iterate_seeds(model, task, config, range(num_seeds), mesh=mesh)
         next(runs)
 
         def round_() -> float:
@@ -53,7 +55,9 @@ def train_arms(
     theirs = peer("torch_text")
     arms = {"PyTorch": theirs.train_arm(tokens, updates, device)} if theirs else {}
     for num_seeds in sorted(seeds, reverse=True):
-        arms[f"ours, {num_seeds} seed{'s' * (num_seeds > 1)}"] = ours(num_seeds)
+        arms[f"ours, {counted(num_seeds, 'seed')}"] = ours(num_seeds)
+        if num_seeds == 1 and (parts := jax.local_device_count()) > 1:
+            arms[f"ours, 1 seed, batches in {parts} parts"] = ours(1, parts)
     return arms
 
 
