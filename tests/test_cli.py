@@ -17,6 +17,7 @@ from experiments.harness.cli import RunOptions, parse
 from experiments.harness.command import UsageError, command
 from experiments.harness.directory import Directory, keeping, open_directory, show
 from seqgraph_jax import TrainConfig
+from seqgraph_jax.training.memory import TooLargeError
 from seqgraph_jax.training.ranges import Count, Positive, Share, bounds_of
 
 from .sentences import assert_one_sentence
@@ -124,6 +125,7 @@ def noted(error, note):
     [
         (UsageError("no such arm"), "error: no such arm"),
         (UsageError("a\x1b[2Jb\n"), r"a\x1b[2Jb\n"),
+        (TooLargeError("this needs 9 GiB"), "error: this needs 9 GiB"),
         (MemoryError("of NumPy"), "not enough memory: take smaller batches"),
         (RuntimeError("RESOURCE_EXHAUSTED: 9 GB"), "not enough memory"),
         (OSError(28, "No space left"), "the output cannot be read or written: No"),

@@ -94,6 +94,8 @@ def command(
         except (MemoryError, RuntimeError) as error:
             if not isinstance(error, MemoryError) and OUT_OF_MEMORY not in str(error):
                 raise
+            if isinstance(error, ValueError):  # it was seen before, and says how much
+                return _fail(str(error), error)
             return _fail(f"there is not enough memory: {MAKE_SMALLER}", error)
         except KeyboardInterrupt as stop:
             from seqgraph_jax.training.saving import Interrupted

@@ -23,6 +23,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from seqgraph_jax.training.memory import check_fits, held
+
 Width = int | Literal["auto"]
 _SEEDS, _EVERYWHERE = PartitionSpec("seeds"), PartitionSpec()
 
@@ -167,7 +169,7 @@ def map_seeds(
     (`spread`) and runs all devices at once;
     it returns their outputs, in the same places, before they are computed. ``shared``
     is copied to every device. With ``donate`` the buffers of the lanes are reused for
-    the outputs.
+    the outputs. Raises `ValueError` before anything runs if the memory is too small.
     """
     whole = jax.shard_map(
         partial(_map_groups, function, layout.width),
@@ -179,4 +181,7 @@ def map_seeds(
     counts = jax.device_put(np.array(layout.counts, np.int32), layout.sharding(_SEEDS))
     shared = jax.device_put(shared, layout.sharding(_EVERYWHERE))
     jitted = jax.jit(whole, donate_argnums=(2,) if donate else ())
-    return partial(jitted.lower(counts, shared, lanes).compile(), counts, shared)
+    compiled = jitted.lower(counts, shared, lanes).compile()
+    busy = [d for d, n in zip(layout.devices, layout.counts, strict=True) if n]
+    check_fits(compiled, busy, held((shared, lanes)))
+    return partial(compiled, counts, shared)
