@@ -115,6 +115,14 @@ def init(
     )
 
 
+def _batch(task: Task, config: TrainConfig, key: Any, step: jax.Array) -> Any:
+    """The batch of update ``step``."""
+    if isinstance(task, Stateful):
+        return task.follow(step, config.batch_size)
+    data_key = jax.random.fold_in(_key_for(key, _DATA), step)
+    return task.sample(data_key, config.batch_size)
+
+
 def update(
     model: nn.Module,
     task: Task,
@@ -122,20 +130,16 @@ def update(
     key: jax.Array | Keys,
     state: TrainState,
     tx: optax.GradientTransformation | None = None,
+    batch: Any = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One update on a fresh batch; metrics are those of the batch before the update."""
-    data_key, dropout_key = (
-        jax.random.fold_in(_key_for(key, purpose), state.step)
-        for purpose in (_DATA, _DROPOUT)
-    )
+    """One update on a fresh batch; metrics are those of the batch before the update.
+
+    ``batch`` is that of this update, if it was drawn before.
+    """
+    batch = _batch(task, config, key, state.step) if batch is None else batch
+    dropout_key = jax.random.fold_in(_key_for(key, _DROPOUT), state.step)
     stateful = isinstance(task, Stateful)
-    arguments: tuple[Any, ...]
-    if isinstance(task, Stateful):
-        batch = task.follow(state.step, config.batch_size)
-        arguments = (batch.inputs, state.carry)
-    else:
-        batch = task.sample(data_key, config.batch_size)
-        arguments = (batch.inputs,)
+    arguments = (batch.inputs, state.carry) if stateful else (batch.inputs,)
 
     def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         outputs = model.apply(
@@ -192,9 +196,14 @@ def _period(
     tx: optax.GradientTransformation | None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """An evaluation period of a seed that goes on; see `advance`."""
+    batches = None
+    if getattr(task, "ahead", False):
+        steps = state.step + jnp.arange(config.eval_every)
+        batches = jax.vmap(partial(_batch, task, config, key))(steps)
     state, history = lax.scan(
-        lambda state, _: update(model, task, config, key, state, tx),
+        lambda state, batch: update(model, task, config, key, state, tx, batch),
         state,
+        batches,
         length=config.eval_every,
     )
     outputs = model.apply({"params": state.params}, evaluation.inputs)
