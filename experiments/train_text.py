@@ -74,7 +74,14 @@ class Config:
 
 
 def corpus_of(config: Any) -> str:
-    """The text that ``--corpus`` names; raises `ValueError`."""
+    """The text that ``--corpus`` names, as a whole; raises `ValueError`."""
+    path, free = Path(config.corpus), sg.training.memory.free_in_machine()
+    if path.is_file() and 4 * path.stat().st_size > free:
+        raise ValueError(
+            f"{path} is too large to be held as a whole, which this experiment does: "
+            f"it has {path.stat().st_size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "
+            "memory are free; --corpus takes a part of it"
+        )
     return "".join(pieces_of(config)())
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 BOM = "\ufeff"
 PIECE = 2**20  # bytes of a file, or characters of a text, that are read at once
-_START = re.compile(r"(?<=\n)\*\*\* ?START OF")
-_END = re.compile(r"(?<=\n)(\*\*\* ?END OF|End of (the )?Project Gutenberg)")
+_START = re.compile(r"\n\*\*\* ?START OF")
+_END = re.compile(r"\n(\*\*\* ?END OF|End of (the )?Project Gutenberg)")
 _LONGEST_MARK = 40  # characters and more than either has, with a line's end before it
 
 
@@ -112,7 +112,7 @@ def find_book(pieces: Iterable[str]) -> slice:
             begin = offset + (stop + 1 if stop >= 0 else len(text))
             in_mark = stop < 0
         if end is None and not in_mark:
-            found = _END.search(text, max(begin - offset, 0))
-            end = offset + found.start() if found else None
+            found = _END.search(text, max(begin - 1 - offset, 0))
+            end = offset + found.start() + 1 if found else None
         tail, length = text[-_LONGEST_MARK:], length + len(piece)
     return slice(begin, length if end is None else end)

@@ -152,7 +152,7 @@ def tokens_on_disk(text: Scanned, pieces: Pieces, folder: Path | None) -> np.nda
     folder = folder or cache_directory().with_name("tokens")
     path = folder / f"{text.sha256}.npy"
     shape, dtype = (text.length,), np.dtype(text.vocabulary.dtype)
-    with contextlib.suppress(OSError, ValueError):  # not there, or something else
+    with contextlib.suppress(OSError, ValueError, EOFError):  # none, or no array
         tokens: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
         if (tokens.shape, tokens.dtype) == (shape, dtype):
             return tokens

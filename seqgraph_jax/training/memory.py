@@ -62,6 +62,11 @@ def available(device: jax.Device) -> int:
         return int(stats.get("bytes_limit", UNKNOWN)) - int(
             stats.get("bytes_in_use", 0)
         )
+    return free_in_machine()
+
+
+def free_in_machine() -> int:
+    """Bytes that this process can still take, as the system sees it."""
     return min([_in_machine("MemAvailable"), *map(_free_in_group, _folders())])
 
 
