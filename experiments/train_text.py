@@ -10,7 +10,7 @@ reference's settings.
 Trains an embedding, recurrent layers and a linear layer to predict every next character
 of Grimms' Fairy Tales, or of any text file, which may be larger than the memory. The
 last 5 % of the tales are held out (of a file without Project Gutenberg's marks, the
-last 5 % of all; 2^20 characters at most); the rest is trained on.
+last 5 % of all; 131,072 characters at most); the rest is trained on.
 The report shows training accuracy, held-out bits per character, and what the first
 seed's network writes: greedily after 100 to 9000 updates, at several lengths and taus.
 The run directory can be given to experiments.sample as --checkpoint.

@@ -223,7 +223,7 @@ def test_tokens_lie_on_the_device_while_they_are_small(monkeypatch):
     assert keeping.choose_place("device", 100) == "device"
 
 
-def test_a_million_characters_are_held_out_at_most(monkeypatch):
+def test_of_a_long_text_no_more_is_held_out_than_can_be_evaluated(monkeypatch):
     monkeypatch.setattr(text.windows, "MOST_HELD_OUT", 40)
     task = text.text_task(text.Vocabulary("ab"), "ab" * 100, holdout=0.5)
     assert (len(task.tokens), len(task.held_out)) == (160, 40)

@@ -152,7 +152,7 @@ class FollowingText:
 
 
 #: Characters that are held out at most: what is evaluated goes through at once.
-MOST_HELD_OUT = 2**20
+MOST_HELD_OUT = 2**17
 HoldoutOf = Literal["book", "file"]
 
 
@@ -168,8 +168,8 @@ def text_task(
 
     Of a text with Project Gutenberg's marks it is the last share of the book between
     them: header and licence are trained on, as if they followed one another. With
-    ``holdout_of="file"`` it is the end of all there is. It is a million characters
-    (2^20) at most. With ``stateful`` windows follow one another.
+    ``holdout_of="file"`` it is the end of all there is. It is 2^17 characters
+    (131,072) at most. With ``stateful`` windows follow one another.
 
     Raises `TextError` for a text or a held-out part shorter than a window and a
     character.
