@@ -5,11 +5,13 @@
 
 The graph has ten edges a node at random and 64 features; a GCN with 64 hidden features
 and 8 classes is trained for a few epochs on one device, beside the same one of PyTorch
-Geometric. The text is a short one written over and over, read from its file; a network
-of 64 units is trained on it, and on the short text, in turn. Every arm has a process of
-its own: seconds of an epoch or an update, and the most memory that it ever held.
+Geometric. The text is a short one written over and over, read from its file in pieces;
+a network of 64 units is trained on it, with the tokens on the host and on the device,
+and on the short text, in turn. Every arm has a process of its own: seconds of an epoch
+or an update, and the most memory that it ever held, pages of a mapped file included.
 """
 
+import functools
 import json
 import resource
 import statistics
@@ -75,13 +77,14 @@ def our_epoch(num_nodes: int) -> float:
     return statistics.median(times[1:])  # the first one compiles
 
 
-def text_update(path: Path, rounds: int) -> float:
+def text_update(path: Path, place: Any, rounds: int) -> float:
     """Median seconds per update, of a text that is read from its file."""
-    written = sg.text.read_text(path)
-    vocabulary = sg.text.Vocabulary.of(written)
-    task = sg.text.text_task(vocabulary, written, holdout=0.0)
-    del written
-    model = sg.CharLM("lstm", 64, len(vocabulary), 32, 1)
+    pieces = functools.partial(sg.text.file_pieces, path)
+    found = sg.text.scan(pieces())
+    task = sg.text.corpus_task(
+        found, pieces, holdout=0.0, place=place, folder=path.parent
+    )
+    model = sg.CharLM("lstm", 64, len(found.vocabulary), 32, 1)
     config = sg.TrainConfig(
         updates=10_000 * UPDATES, eval_every=UPDATES, batch_size=64, eval_size=64
     )
@@ -105,7 +108,9 @@ def child(arm: str, arguments: list[str]) -> None:
     """One arm: print its seconds and its memory."""
     if arm == "text":
         sg.set_up()
-        found = text_update(Path(arguments[0]), int(arguments[1])) / UPDATES
+        found = (
+            text_update(Path(arguments[0]), arguments[1], int(arguments[2])) / UPDATES
+        )
     elif arm == "ours":
         sg.set_up(cores=False)
         found = our_epoch(int(arguments[0]))
@@ -160,8 +165,9 @@ def main() -> None:
                 for _ in range(options.megabytes):
                     file.write(letters.tobytes())
             arms = {
-                "on the long text": ["text", str(long), "5"],
-                "on the short text": ["text", str(short), "5"],
+                "the long text, on the host": ["text", str(long), "host", "5"],
+                "the long text, on the device": ["text", str(long), "device", "5"],
+                "the short text": ["text", str(short), "device", "5"],
             }
             found[title] = compare(title, arms, options.rounds)
         write_tables(options.json, found)

@@ -8,8 +8,9 @@ reference's settings.
     python -m experiments.train_text --corpus pydoc --cell gru --updates 1000
 
 Trains an embedding, recurrent layers and a linear layer to predict every next character
-of Grimms' Fairy Tales, or of any text file. The last 5 % of the tales are held out (of
-a file without Project Gutenberg's marks, the last 5 % of all); the rest is trained on.
+of Grimms' Fairy Tales, or of any text file, which may be larger than the memory. The
+last 5 % of the tales are held out (of a file without Project Gutenberg's marks, the
+last 5 % of all; 131,072 characters at most); the rest is trained on.
 The report shows training accuracy, held-out bits per character, and what the first
 seed's network writes: greedily after 100 to 9000 updates, at several lengths and taus.
 The run directory can be given to experiments.sample as --checkpoint.
@@ -55,6 +56,7 @@ class Config:
     strip_gutenberg: bool = False  # take Project Gutenberg's header and footer away
     holdout: Share = 0.05  # share of the text, its end, that is not trained on
     holdout_of: Literal["book", "file"] = "book"  # between Project Gutenberg's marks
+    tokens: Literal["auto", "device", "host"] = "auto"  # where the text's tokens lie
     window: Count = 30  # characters in a training sequence
     stateful: bool = False  # windows in order, the hidden state carried across them
     cell: str = "lstm"  # any cell, in one direction
@@ -72,9 +74,22 @@ class Config:
 
 
 def corpus_of(config: Any) -> str:
-    """The text that ``--corpus`` names; raises `ValueError`."""
+    """The text that ``--corpus`` names, as a whole; raises `ValueError`."""
+    path, free = Path(config.corpus), sg.training.memory.free_in_machine()
+    if path.is_file() and 4 * path.stat().st_size > free:
+        raise ValueError(
+            f"{path} is too large to be held as a whole, which this experiment does: "
+            f"it has {path.stat().st_size / 1e9:.1f} GB, and {free / 1e9:.1f} GB of "
+            "memory are free; --corpus takes a part of it"
+        )
+    return "".join(pieces_of(config)())
+
+
+def pieces_of(config: Any) -> Any:
+    """What reads that text, piece by piece."""
     names = ("encoding", "strip_bom", "strip_gutenberg")
-    return sg.text.read_corpus(config.corpus, *(getattr(config, n) for n in names))
+    flags = (getattr(config, name) for name in names)
+    return partial(sg.text.corpus_pieces, config.corpus, *flags)
 
 
 def build(config: Config, seeds: tuple[int, ...]) -> Study:
@@ -83,15 +98,18 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
             f"--tie-weights needs --embedding as wide as --hidden ({config.hidden}), "
             f"not {config.embedding}"
         )
-    corpus = corpus_of(config)
-    vocabulary = sg.text.Vocabulary.of(corpus)
-    task = sg.text.text_task(
-        vocabulary,
+    pieces = pieces_of(config)
+    corpus = sg.text.scan(pieces())
+    vocabulary = corpus.vocabulary
+    place = sg.text.choose_place(config.tokens, corpus.num_bytes)
+    task = sg.text.corpus_task(
         corpus,
+        pieces,
         config.window,
         config.holdout,
         config.stateful,
         config.holdout_of,
+        place,
     )
     model = sg.text.char_lm(asdict(config), len(vocabulary))
     model.initial_carry(1)  # refuses a cell of both directions
@@ -100,7 +118,8 @@ def build(config: Config, seeds: tuple[int, ...]) -> Study:
         partial(report, config, task),
         {config.cell: sg.Arm(model, task, config.train)},
         settings={
-            "corpus_sha256": sg.text.sha256_of(corpus),
+            "corpus_sha256": corpus.sha256,
+            "tokens": place,
             "vocabulary_size": len(vocabulary),
             "vocabulary_sha256": vocabulary.sha256,
         },

@@ -30,6 +30,7 @@ def test_what_is_given_away_is_not_counted_twice():
 
 def test_an_accelerator_has_its_limit_less_what_is_in_use():
     assert memory.available(Device("gpu", bytes_limit=80, bytes_in_use=30)) == 50
+    assert memory.capacity(Device("gpu", bytes_limit=80, bytes_in_use=30)) == 80
     assert memory.available(Device("gpu")) == memory.UNKNOWN
 
 
@@ -38,7 +39,7 @@ def machine(tmp_path, monkeypatch):
     """A machine of 8 MiB in which this process is in the group /a/b."""
     proc, groups = tmp_path / "proc", tmp_path / "groups"
     (proc / "self").mkdir(parents=True)
-    (proc / "meminfo").write_text("MemTotal: 9999 kB\nMemAvailable:   8192 kB\n")
+    (proc / "meminfo").write_text("MemTotal: 9216 kB\nMemAvailable:   8192 kB\n")
     (proc / "self/cgroup").write_text("3:cpu:/c\n4:memory:/d\n0::/a/b\n")
     for folder in ("a/b", "memory/d", "c"):
         (groups / folder).mkdir(parents=True)
@@ -57,6 +58,7 @@ def test_a_cpu_has_what_is_free_in_the_machine_or_in_its_group(machine):
     cpu = Device("cpu")
     new, old = memory._LIMITS
     assert memory.available(cpu) == 8 * MIB
+    assert memory.capacity(cpu) == 9 * MIB
     limit(machine / "a/b", "max", 3 * MIB, 0, new)
     limit(machine / "c", 0, 0, 0, new)  # of another process
     assert memory.available(cpu) == 8 * MIB
@@ -64,11 +66,13 @@ def test_a_cpu_has_what_is_free_in_the_machine_or_in_its_group(machine):
     assert memory.available(cpu) == 4 * MIB
     limit(machine / "memory/d", 3 * MIB, MIB, 0, old)
     assert memory.available(cpu) == 2 * MIB
+    assert memory.capacity(cpu) == 3 * MIB
 
 
 def test_a_machine_that_says_nothing_refuses_nothing(machine, monkeypatch):
     monkeypatch.setattr(memory, "_PROC", machine / "nowhere")
     assert memory.available(Device("cpu")) == memory.UNKNOWN
+    assert memory.capacity(Device("cpu")) == memory.UNKNOWN
 
 
 class Program:

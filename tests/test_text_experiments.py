@@ -12,6 +12,7 @@ from seqgraph_jax.text.evaluation import ENTROPY, HELD_OUT, TRAINED_ON
 from seqgraph_jax.text.models import load_text_model
 from seqgraph_jax.training import checkpoints
 
+from .sentences import assert_one_sentence
 from .test_seeds import made_run
 from .test_text import small_text_model
 
@@ -58,6 +59,34 @@ def test_training_writes_what_it_promises(trained):
     bits, loss = metrics["bits_per_char"]["per_seed"], metrics["loss"]["per_seed"]
     np.testing.assert_allclose(np.log(2) * np.array(bits), loss, rtol=1e-5)
     assert checkpoints.steps(trained / "state" / "lstm") == [10, 20]
+
+
+def test_tokens_on_the_host_give_the_same_run(trained, tmp_path, monkeypatch, capsys):
+    # Windows that differ; a run that does not say where its tokens were.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    argv = ["--corpus", trained.parent / "trap.txt", "--num-seeds", 2]
+    argv += ["--tokens", "host", "--out", tmp_path / "run"]
+    assert run(train_text, *SMOKE, *argv) == 0
+    there, here = (d / "metrics.jsonl" for d in (trained, tmp_path / "run"))
+    assert here.read_bytes() == there.read_bytes()
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["tokens"] == "host"
+    assert json.loads((trained / "config.json").read_text())["tokens"] == "device"
+    [kept] = (tmp_path / "cache" / "seqgraph_jax" / "tokens").iterdir()
+    assert kept.stem == config["corpus_sha256"]
+    kept.unlink()
+    kept.parent.rmdir()
+    kept.parent.write_text("no folder")
+    capsys.readouterr()
+    assert run(train_text, *SMOKE, *argv[:-1], tmp_path / "other") == 2
+    assert_one_sentence(capsys, "0 MB, cannot be kept in")
+
+
+def test_a_text_that_must_be_held_as_a_whole_says_so(trained, monkeypatch, capsys):
+    monkeypatch.setattr("seqgraph_jax.training.memory.free_in_machine", lambda: 999)
+    argv = ["--checkpoint", trained, "--corpus", trained.parent / "trap.txt"]
+    assert run(temperature, *SMOKE, *argv) == 2
+    assert_one_sentence(capsys, "is too large to be held as a whole")
 
 
 def test_html_of_a_corpus_is_escaped(trained):

@@ -1,9 +1,8 @@
 """Text as data: reading a file or a corpus by name, and a vocabulary of characters."""
 
-import codecs
 import hashlib
 import json
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from seqgraph_jax.data import datasets
+from seqgraph_jax.text.pieces import (
+    PIECE,
+    TextError,
+    file_pieces,
+    find_book,
+    pieces_of,
+)
 
-BOM = "\ufeff"
 LONGEST = 100  # characters that a message lists
-PIECE = 2**20  # characters that are encoded at once
-
-
-class TextError(ValueError):
-    """A text that cannot be used; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Vocabulary:
 
         Raises `TextError` with the first characters that are not in the vocabulary.
         """
-        points = _code_points(self.characters)
+        points = code_points(self.characters)
         token_of = np.full(int(points.max(initial=0)) + 2, -1, np.int32)
         token_of[points] = np.arange(len(self))
         tokens = np.empty(len(text), dtype)
         for start in range(0, len(text), PIECE):
-            points = _code_points(text[start : start + PIECE])
+            points = code_points(text[start : start + PIECE])
             found = token_of[np.minimum(points, len(token_of) - 1)]
             if (found < 0).any():
                 raise TextError(self._unknown(text))
@@ -112,7 +112,8 @@ def sha256_of(text: str) -> str:
     return digest.hexdigest()
 
 
-def _code_points(text: str) -> np.ndarray:
+def code_points(text: str) -> np.ndarray:
+    """Code points of the characters, ``[len(text)]``."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
@@ -126,33 +127,11 @@ def read_text(
 
     Decoded as plain ``utf-8`` a byte-order mark is a character of the text, U+FEFF;
     ``strip_bom`` takes it away. ``strip_gutenberg`` takes away what Project Gutenberg
-    puts before and after a book.
+    puts before and after a book. `file_pieces` gives the same in pieces.
 
     Raises `TextError` for a file that is missing, empty, binary, or encoded otherwise.
     """
-    path = Path(path)
-    try:
-        codecs.lookup(encoding)
-        text = path.read_text(encoding=encoding)
-    except LookupError as error:
-        raise TextError(f"encoding {encoding!r} is unknown") from error
-    except OSError as error:
-        raise TextError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeError as error:  # of UTF-16 without its mark it has no position
-        where = f"byte {error.start}" if hasattr(error, "start") else str(error)
-        raise TextError(
-            f"{path} is not {encoding} text ({where}): give its encoding, such as "
-            "latin-1 or utf-16-le, or another file"
-        ) from error
-    if "\0" in text:
-        raise TextError(f"{path} is a binary file, not text")
-    if strip_bom:
-        text = text.removeprefix(BOM)
-    if strip_gutenberg:
-        text = text[book_of(text)]
-    if not text:
-        raise TextError(f"{path} is empty")
-    return text
+    return "".join(file_pieces(path, encoding, strip_bom, strip_gutenberg))
 
 
 def read_corpus(
@@ -168,10 +147,20 @@ def read_corpus(
 
     Raises `TextError`, and `DataError` if the book cannot be had.
     """
+    return "".join(corpus_pieces(name, encoding, strip_bom, strip_gutenberg))
+
+
+def corpus_pieces(
+    name: str,
+    encoding: str = "utf-8",
+    strip_bom: bool = False,
+    strip_gutenberg: bool = False,
+) -> Iterator[str]:
+    """`read_corpus` piece by piece: memory for one piece, however long the text is."""
     if name == "pydoc":
         from pydoc_data.topics import topics
 
-        return "\n\n".join(topics[topic] for topic in sorted(topics))
+        return pieces_of("\n\n".join(topics[topic] for topic in sorted(topics)))
     path = Path(name)
     if name == "grimm" and not path.exists():
         try:
@@ -181,7 +170,7 @@ def read_corpus(
                 f"{error}; or take the corpus pydoc, which needs no network, or a text "
                 "file"
             ) from error
-    return read_text(path, encoding, strip_bom, strip_gutenberg)
+    return file_pieces(path, encoding, strip_bom, strip_gutenberg)
 
 
 def book_of(text: str) -> slice:
@@ -191,8 +180,4 @@ def book_of(text: str) -> slice:
     >>> text[book_of(text)], book_of("A tale.")
     ('A tale.\\n', slice(0, 7, None))
     """
-    start = re.search(r"^\*\*\* ?START OF.*$\n?", text, re.M)
-    begin = start.end() if start else 0
-    mark = r"^(\*\*\* ?END OF|End of (the )?Project Gutenberg)"
-    end = re.compile(mark, re.M).search(text, begin)
-    return slice(begin, end.start() if end else len(text))
+    return find_book(pieces_of(text))

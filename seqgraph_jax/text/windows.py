@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -9,7 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from seqgraph_jax.tasks.classification import Batch, judge_classes
-from seqgraph_jax.text.corpus import TextError, Vocabulary, book_of
+from seqgraph_jax.text.corpus import Vocabulary, book_of
+from seqgraph_jax.text.pieces import TextError
+from seqgraph_jax.text.tokens import (
+    HostTokens,
+    Pieces,
+    Place,
+    Scanned,
+    choose_place,
+    tokens_in_memory,
+    tokens_on_disk,
+)
 from seqgraph_jax.training.metrics import (
     ACCURACY,
     CROSS_ENTROPY,
@@ -50,7 +61,8 @@ class TextTask:
 
     ``tokens [N]`` are trained on; ``held_out [M]``, which may be empty, is what a
     network is evaluated on. They are integers of any kind, a byte each where there are
-    256 symbols or fewer. Windows are random; those of `FollowingText` are not.
+    256 symbols or fewer; `HostTokens` are on no device, and give the same batches.
+    Windows are random; those of `FollowingText` are not.
 
     Shapes: inputs ``[B, window]`` and targets ``[B, window]``, the inputs one further.
 
@@ -62,13 +74,18 @@ class TextTask:
     (True, (2, 5))
     """
 
-    tokens: jax.Array
+    tokens: jax.Array | HostTokens
     held_out: jax.Array
     num_symbols: int = field(default=0)
     window: int = 30
 
     metrics = text_metrics
     divisible = True
+
+    @property
+    def ahead(self) -> bool:
+        """Windows of an evaluation period are drawn at once if the host has them."""
+        return isinstance(self.tokens, HostTokens)
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
         """Windows that start anywhere in the text, uniformly."""
@@ -94,8 +111,11 @@ class TextTask:
 
     def windows(self, starts: jax.Array) -> Batch:
         """Windows that start at these characters; the text goes on at its beginning."""
-        positions = starts[:, None] + jnp.arange(self.window + 1)[None]
-        windows = self.tokens[positions % len(self.tokens)].astype(jnp.int32)
+        if isinstance(self.tokens, HostTokens):
+            windows = self.tokens.windows(starts, self.window + 1)
+        else:
+            positions = starts[:, None] + jnp.arange(self.window + 1)[None]
+            windows = self.tokens[positions % len(self.tokens)].astype(jnp.int32)
         return Batch(windows[:, :-1], windows[:, 1:])
 
 
@@ -110,6 +130,10 @@ class FollowingText:
     text: TextTask
 
     metrics = text_metrics
+
+    @property
+    def ahead(self) -> bool:
+        return self.text.ahead
 
     def sample(self, key: jax.Array, batch_size: int) -> Batch:
         return self.text.sample(key, batch_size)
@@ -128,45 +152,101 @@ class FollowingText:
         return text.windows(streams + step * text.window)
 
 
+#: Characters that are held out at most: what is evaluated goes through at once.
+MOST_HELD_OUT = 2**17
+HoldoutOf = Literal["book", "file"]
+
+
 def text_task(
     vocabulary: Vocabulary,
     text: str,
     window: int = 30,
     holdout: float = 0.05,
     stateful: bool = False,
-    holdout_of: Literal["book", "file"] = "book",
+    holdout_of: HoldoutOf = "book",
 ) -> TextTask | FollowingText:
     """The task of a text, of which the last share ``holdout`` is not trained on.
 
     Of a text with Project Gutenberg's marks it is the last share of the book between
     them: header and licence are trained on, as if they followed one another. With
-    ``holdout_of="file"`` it is the end of all there is. With ``stateful`` windows
-    follow one another.
+    ``holdout_of="file"`` it is the end of all there is. It is 2^17 characters
+    (131,072) at most. With ``stateful`` windows follow one another.
 
     Raises `TextError` for a text or a held-out part shorter than a window and a
     character.
     """
+    book = book_of(text) if holdout_of == "book" else slice(0, len(text))
+    part = _held_out(len(text), book, window, holdout)
+    tokens = vocabulary.encode(text, vocabulary.dtype)
+    return _on_device(tokens, part, len(vocabulary), window, stateful)
+
+
+def corpus_task(
+    text: Scanned,
+    pieces: Pieces,
+    window: int = 30,
+    holdout: float = 0.05,
+    stateful: bool = False,
+    holdout_of: HoldoutOf = "book",
+    place: Place = "auto",
+    folder: Path | None = None,
+) -> TextTask | FollowingText:
+    """`text_task` of a text that is read in pieces, after `scan` has read it once.
+
+    ``pieces()`` reads it again. Its tokens lie on every device, or on the host in a
+    file in ``folder``, by default the user's cache; ``"auto"`` takes the host where the
+    devices' copies would fill a quarter of the memory. Batches are the same.
+
+    Raises `TextError` as `text_task` does, and if there is no room for the file.
+
+    >>> from seqgraph_jax.text import pieces_of, scan
+    >>> pieces = partial(pieces_of, "abcd" * 20)
+    >>> task = corpus_task(scan(pieces()), pieces, window=5, holdout=0.25)
+    >>> task.tokens.shape, task.held_out.shape
+    ((60,), (20,))
+    """
+    book = text.book if holdout_of == "book" else slice(0, text.length)
+    part = _held_out(text.length, book, window, holdout)
+    num_symbols = len(text.vocabulary)
+    if choose_place(place, text.num_bytes) == "device":
+        tokens = tokens_in_memory(text, pieces)
+        return _on_device(tokens, part, num_symbols, window, stateful)
+    tokens = tokens_on_disk(text, pieces, folder)
+    hosted = HostTokens(text.sha256, (part.start, part.stop), tokens)
+    task = TextTask(hosted, jnp.asarray(tokens[part]), num_symbols, window)
+    return FollowingText(task) if stateful else task
+
+
+def _held_out(length: int, book: slice, window: int, holdout: float) -> slice:
+    """Where the held-out text stands; `TextError` for what is too short."""
     if not 0 <= holdout < 1:
         raise TextError(f"holdout must be a share from 0 to below 1, not {holdout}")
     if window < 1:
         raise TextError(f"window must be 1 or more characters, not {window}")
-    tokens = vocabulary.encode(text, vocabulary.dtype)
-    book = book_of(text) if holdout_of == "book" else slice(0, len(text))
-    start = book.stop - round(holdout * (book.stop - book.start))
-    trained = np.delete(tokens, slice(start, book.stop))
-    held_out = tokens[start : book.stop]
-    for name, part in (("trained on", trained), ("held out", held_out)):
-        length = len(part)
-        if length <= window and (holdout or name == "trained on"):
+    num = min(round(holdout * (book.stop - book.start)), MOST_HELD_OUT)
+    parts = {"trained on": length - num}
+    if holdout:
+        parts["held out"] = num
+    for name, found in parts.items():
+        if found <= window:
             raise TextError(
                 f"a window of {window} needs more than {window} characters, but the "
-                f"text that is {name} has {length}: take a longer text or a shorter "
+                f"text that is {name} has {found}: take a longer text or a shorter "
                 "window"
             )
+    if length > np.iinfo(np.int32).max:
+        raise TextError(f"a text has 2,147,483,647 characters at most, not {length:,}")
+    return slice(book.stop - num, book.stop)
+
+
+def _on_device(
+    tokens: np.ndarray, part: slice, num_symbols: int, window: int, stateful: bool
+) -> TextTask | FollowingText:
+    trained = np.concatenate([tokens[: part.start], tokens[part.stop :]])
     task = TextTask(
         tokens=jnp.asarray(trained),
-        held_out=jnp.asarray(held_out),
-        num_symbols=len(vocabulary),
+        held_out=jnp.asarray(tokens[part]),
+        num_symbols=num_symbols,
         window=window,
     )
     return FollowingText(task) if stateful else task

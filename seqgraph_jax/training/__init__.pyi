@@ -1,4 +1,5 @@
 from . import checkpoints as checkpoints
+from . import memory as memory
 from .apply import apply_seeds as apply_seeds
 from .arms import Arm as Arm
 from .arms import check_arm as check_arm

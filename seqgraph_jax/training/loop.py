@@ -115,6 +115,14 @@ def init(
     )
 
 
+def _batch(task: Task, config: TrainConfig, key: Any, step: jax.Array) -> Any:
+    """The batch of update ``step``."""
+    if isinstance(task, Stateful):
+        return task.follow(step, config.batch_size)
+    data_key = jax.random.fold_in(_key_for(key, _DATA), step)
+    return task.sample(data_key, config.batch_size)
+
+
 def update(
     model: nn.Module,
     task: Task,
@@ -123,27 +131,21 @@ def update(
     state: TrainState,
     tx: optax.GradientTransformation | None = None,
     over: str | None = None,
+    batch: Any = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One update on a fresh batch; metrics are those of the batch before the update.
 
     ``over`` is a mesh axis whose devices take a part of the batch each (`Divisible`);
     gradients and metrics are averaged over them, so all end with the same state.
+    ``batch`` is that of this update, if it was drawn before.
     """
-    data_key, dropout_key = (
-        jax.random.fold_in(_key_for(key, purpose), state.step)
-        for purpose in (_DATA, _DROPOUT)
-    )
+    batch = _batch(task, config, key, state.step) if batch is None else batch
+    dropout_key = jax.random.fold_in(_key_for(key, _DROPOUT), state.step)
+    if over is not None:
+        batch = part_of(batch, over)
+        dropout_key = jax.random.fold_in(dropout_key, lax.axis_index(over))
     stateful = isinstance(task, Stateful)
-    arguments: tuple[Any, ...]
-    if isinstance(task, Stateful):
-        batch = task.follow(state.step, config.batch_size)
-        arguments = (batch.inputs, state.carry)
-    else:
-        batch = task.sample(data_key, config.batch_size)
-        if over is not None:
-            batch = part_of(batch, over)
-            dropout_key = jax.random.fold_in(dropout_key, lax.axis_index(over))
-        arguments = (batch.inputs,)
+    arguments = (batch.inputs, state.carry) if stateful else (batch.inputs,)
 
     def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         outputs = model.apply(
@@ -205,9 +207,14 @@ def _period(
     over: str | None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """An evaluation period of a seed that goes on; see `advance`."""
+    batches = None
+    if getattr(task, "ahead", False):
+        steps = state.step + jnp.arange(config.eval_every)
+        batches = jax.vmap(partial(_batch, task, config, key))(steps)
     state, history = lax.scan(
-        lambda state, _: update(model, task, config, key, state, tx, over),
+        lambda state, batch: update(model, task, config, key, state, tx, over, batch),
         state,
+        batches,
         length=config.eval_every,
     )
     outputs = model.apply({"params": state.params}, evaluation.inputs)

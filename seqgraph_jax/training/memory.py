@@ -8,6 +8,7 @@ so what does not fit is refused at once, in a sentence, and not after minutes by
 system, which ends the process without one.
 """
 
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -61,7 +62,19 @@ def available(device: jax.Device) -> int:
         return int(stats.get("bytes_limit", UNKNOWN)) - int(
             stats.get("bytes_in_use", 0)
         )
-    return min([_free_in_machine(), *map(_free_in_group, _folders())])
+    return free_in_machine()
+
+
+def free_in_machine() -> int:
+    """Bytes that this process can still take, as the system sees it."""
+    return min([_in_machine("MemAvailable"), *map(_free_in_group, _folders())])
+
+
+def capacity(device: jax.Device) -> int:
+    """Bytes of the whole memory that `available` speaks of, however many are free."""
+    if device.platform != "cpu":
+        return int((device.memory_stats() or {}).get("bytes_limit", UNKNOWN))
+    return min([_in_machine("MemTotal"), *map(_limit_of_group, _folders())])
 
 
 def held(arguments: Any) -> int:
@@ -94,13 +107,13 @@ def check_fits(compiled: Any, devices: Sequence[jax.Device], there: int = 0) -> 
     )
 
 
-def _free_in_machine() -> int:
+def _in_machine(name: str) -> int:
     try:
         lines = (_PROC / "meminfo").read_text().splitlines()
     except OSError:  # not Linux
         return UNKNOWN
     sizes = dict(line.split(":", 1) for line in lines)
-    return 1024 * int(sizes["MemAvailable"].split()[0])
+    return 1024 * int(sizes[name].split()[0])
 
 
 def _folders() -> Iterator[Path]:
@@ -117,15 +130,21 @@ def _folders() -> Iterator[Path]:
             yield from (f for f in (folder, *folder.parents) if f.is_relative_to(root))
 
 
+def _limit_of_group(folder: Path) -> int:
+    for limit, _ in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # none; "max" is no limit
+            return int((folder / limit).read_text())
+    return UNKNOWN
+
+
 def _free_in_group(folder: Path) -> int:
     """Bytes that a control group leaves; pages of files, which can go, are free."""
-    for limit, usage in _LIMITS:
-        try:
-            most, used = (int((folder / name).read_text()) for name in (limit, usage))
+    most = _limit_of_group(folder)
+    for _, usage in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            used = int((folder / usage).read_text())
             lines = (folder / "memory.stat").read_text().splitlines()
-        except (OSError, ValueError):  # no such group; "max" is no limit
-            continue
-        sizes = dict(line.split() for line in lines)
-        files = sum(int(sizes.get(f"{k}active_file", 0)) for k in ("", "in"))
-        return most - used + files
-    return UNKNOWN
+            sizes = dict(line.split() for line in lines)
+            files = sum(int(sizes.get(f"{k}active_file", 0)) for k in ("", "in"))
+            return most - used + files
+    return most

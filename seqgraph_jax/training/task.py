@@ -75,6 +75,16 @@ class Divisible(Protocol):
 
 
 @runtime_checkable
+class Ahead(Protocol):
+    """Where ``ahead`` is true, the batches of an evaluation period are drawn at once.
+
+    The host gathers them then, in one call before the period's first update.
+    """
+
+    ahead: bool
+
+
+@runtime_checkable
 class Checked(Protocol):
     """Knows on the host what its arrays must hold."""
 
