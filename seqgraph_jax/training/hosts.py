@@ -71,7 +71,7 @@ def connect(
     if connected() or num_processes == 1 or not (coordinator or _in_cluster()):
         return
     jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM
-    at_abort(_end)
+    at_abort(end_lost)
     sys.excepthook = _end_after
     try:
         jax.distributed.initialize(
@@ -129,7 +129,7 @@ def exchange(values: np.ndarray) -> np.ndarray:
         _meet()
         return np.asarray(multihost_utils.process_allgather(values))
     except jax.errors.JaxRuntimeError:
-        _end()
+        end_lost()
 
 
 @cache
@@ -204,7 +204,7 @@ def at_abort(do: Callable[[], NoReturn] | None) -> None:
 _handlers: list[Any] = []  # which must outlive their use
 
 
-def _end() -> NoReturn:
+def end_lost() -> NoReturn:
     """End this process at once with a sentence, since another one is gone."""
     with _ending:
         cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a bar may have hidden it

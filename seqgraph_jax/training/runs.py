@@ -35,10 +35,10 @@ class Run:
     of P parts, and all arrays have S P rows, seed after seed; `over_parts` gives their
     means. ``lanes`` holds the states where ``layout`` says, ``state`` those on the
     host; of several processes each has its ``share`` of the lanes, and asks for
-    ``state`` together with the others. ``last_update`` and ``best_update``, ``[S]``, are each seed's last update and
-    that of its best evaluation (0: none), as the device found it. ``final`` holds what
-    was measured after training, ``[S]`` by name. ``width`` and ``num_devices`` say how
-    the seeds were laid out. Times are in seconds.
+    ``state`` together with the others. ``last_update`` and ``best_update``, ``[S]``,
+    are each seed's last update and that of its best evaluation (0: none), as the device
+    found it. ``final`` holds what was measured after training, ``[S]`` by name.
+    ``width`` and ``num_devices`` say how the seeds were laid out. Times are in seconds.
     """
 
     model: nn.Module
@@ -64,6 +64,13 @@ class Run:
     def state(self) -> TrainState:
         """State of all seeds on the host, leaves ``[S, ...]``."""
         return self._on_host(self.lanes)
+
+    @property
+    def own_state(self) -> Any:
+        """State of this process's seeds on the host."""
+        if self.layout is None:
+            return self.lanes
+        return collect(self.lanes, self.layout)
 
     def _on_host(self, lanes: Any) -> Any:
         assert lanes is not None
