@@ -31,6 +31,7 @@ def choose_seeds(options: RunOptions, default: Sequence[int]) -> tuple[int, ...]
 
 def choose_width(options: TrainOptions, smoke: bool, num_runs: int) -> int:
     """Seeds per group that ``--seed-width`` stands for on this machine."""
+    from seqgraph_jax.training.hosts import num_processes
     from seqgraph_jax.training.lanes import resolve_width
 
     width = options.seed_width
@@ -38,7 +39,8 @@ def choose_width(options: TrainOptions, smoke: bool, num_runs: int) -> int:
         return num_runs  # one group on one device: most of a smoke run is compilation
     if width != "auto" and not re.fullmatch(r"[1-9]\d*", width):
         raise UsageError(f"--seed-width must be auto or 1 or more, not {width}")
-    return resolve_width("auto" if width == "auto" else int(width), num_runs)
+    each = -(-num_runs // num_processes())
+    return resolve_width("auto" if width == "auto" else int(width), each)
 
 
 def settings_of(config: Any) -> dict[str, tuple[str, Any]]:

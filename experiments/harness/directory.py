@@ -33,21 +33,26 @@ def open_directory(
 ) -> Iterator[Directory]:
     """Make a run directory, or with ``resume`` find the one to go on with.
 
-    It is this process's alone as long as it is open. Raises `UsageError` if the
-    directory holds something else, cannot be written, was made with other settings, or
-    is open in another process.
+    It is this process's, and that of processes that train with it, as long as it is
+    open. Raises `UsageError` if the directory holds something else, cannot be written,
+    was made with other settings, or is open in another process.
     """
     settings = sg.reports.results.json_value(settings)
-    if resume:
-        path = out or _newest_unfinished(experiment)
-        _check_same_settings(path, settings)
-    else:
-        path = out or _new_name(experiment)
-        _make(path, settings)
     with contextlib.ExitStack() as stack:
-        try:
+
+        def claim() -> str:
+            if resume:
+                path = out or newest_unfinished(experiment)
+                _check_same_settings(path, settings)
+            else:
+                path = out or _new_name(experiment)
+                _make(path, settings)
             stack.enter_context(sg.checkpoints.locked(path))
-        except sg.checkpoints.CheckpointError as error:
+            return str(path)
+
+        try:
+            path = Path(sg.training.hosts.from_first(claim))
+        except (sg.checkpoints.CheckpointError, sg.training.hosts.Refused) as error:
             raise UsageError(str(error)) from error
         yield Directory(path, settings)
 
@@ -78,7 +83,7 @@ def _new_name(experiment: str) -> Path:
     return path
 
 
-def _newest_unfinished(experiment: str) -> Path:
+def newest_unfinished(experiment: str) -> Path:
     parent = DEFAULT_OUT / experiment
     runs = [
         path
@@ -88,6 +93,14 @@ def _newest_unfinished(experiment: str) -> Path:
     if not runs:
         raise UsageError(f"there is no unfinished run in {parent} to resume")
     return runs[-1]
+
+
+def saved_width(path: Path) -> int | None:
+    """The width of groups of seeds in a run directory, if that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        there = sg.reports.results.read_json(path / "config.json")
+        return there.get("seed_width")
+    return None
 
 
 def _check_same_settings(path: Path, settings: dict[str, Any]) -> None:
