@@ -239,6 +239,26 @@ def test_processes_with_other_settings_are_refused(monkeypatch):
         hosts.check_alike("a")
 
 
+def test_a_directory_that_hosts_do_not_share_is_refused(monkeypatch, tmp_path):
+    # Each host's rows in a directory of its own, and a checkpoint that is none.
+    monkeypatch.setattr(hosts, "connected", lambda: True)
+    monkeypatch.setattr(hosts, "part", lambda: None)
+    monkeypatch.setattr(hosts, "process", lambda: 1)
+    told = np.zeros(hosts._TEXT, np.uint8)
+    name = np.frombuffer(b"+" + str(tmp_path / "mark").encode(), np.uint8)
+    told[: len(name)] = name
+    sees = np.frombuffer(hosts.hashlib.sha256(b"True").digest(), np.uint8)
+
+    def exchange(values):
+        return np.stack([told if len(values) == len(told) else sees, values])
+
+    monkeypatch.setattr(hosts, "exchange", exchange)
+    with pytest.raises(ValueError, match="on a file system that they share"):
+        hosts.check_shared(tmp_path)
+    (tmp_path / "mark").touch()
+    hosts.check_shared(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

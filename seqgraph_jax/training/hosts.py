@@ -10,15 +10,18 @@ A process that ends before its time ends the others, with a sentence: what JAX r
 then cannot be caught where it matters, since it aborts the process.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -32,6 +35,7 @@ LOST = (
     "another process of this run has ended or cannot be reached, so this one ends, "
     "too; what was saved is kept, and can be gone on with on any number of processes"
 )
+OTHER_SETTINGS = "the processes were not started with the same settings"
 _DAY = 86_400  # seconds; a process that is alive is waited for
 _TEXT = 4096  # bytes of a text that process 0 tells the others
 _ending = threading.Lock()
@@ -84,7 +88,9 @@ def connect(
         raise ValueError(f"JAX cannot connect the processes: {error}") from error
     except ValueError:
         if coordinator:
-            raise  # else there is no cluster after all
+            raise
+        at_abort(None)  # there is no cluster after all
+        sys.excepthook = sys.__excepthook__
 
 
 def _in_cluster() -> bool:
@@ -181,13 +187,28 @@ def from_first(make: Callable[[], str]) -> str:
     raise error or Refused(told[1:].decode("utf-8", "replace"))
 
 
-def check_alike(what: str) -> None:
+def check_alike(what: str, otherwise: str = OTHER_SETTINGS) -> None:
     """Raise `ValueError`, on every process, unless all give the same text."""
     digest = hashlib.sha256(what.encode()).digest()
     digests = exchange(np.frombuffer(digest, np.uint8))
     if (digests != digests[0]).any():
         part()
-        raise ValueError("the processes were not started with the same settings")
+        raise ValueError(otherwise)
+
+
+def check_shared(directory: Path) -> None:
+    """Raise `ValueError`, on every process, unless a directory is the same on all."""
+    with contextlib.ExitStack() as stack:
+
+        def mark() -> str:
+            return stack.enter_context(tempfile.NamedTemporaryFile(dir=directory)).name
+
+        seen = os.path.exists(from_first(mark)) if connected() else True
+        check_alike(
+            str(seen),
+            f"{directory} is not the same on all hosts: it must lie on a file system "
+            "that they share",
+        )
 
 
 def at_abort(do: Callable[[], NoReturn] | None) -> None:

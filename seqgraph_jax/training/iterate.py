@@ -29,6 +29,7 @@ from seqgraph_jax.training.metrics import counted, judged_by, records_of
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.setup import set_up
 from seqgraph_jax.training.shares import share_out
+from seqgraph_jax.training.stacks import shared_and_own
 from seqgraph_jax.training.task import Task, check_batch, check_key, check_task
 
 
@@ -68,32 +69,6 @@ def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
                 f"{one!r:.80} and {tasks[0]!r:.80} are not one program"
             )
     return tasks
-
-
-def _shared_and_own(trees: Sequence[Any]) -> tuple[list[Any], list[Any], Any]:
-    """Leaves that are one array in all trees, the others stacked, and how they join.
-
-    Empty ones hold nothing that could differ, and no device would take a part of them.
-    Returns ``shared``, ``own [S, ...]``, and ``join(shared, own of a seed) -> tree``.
-    """
-    columns = list(zip(*(jax.tree.leaves(tree) for tree in trees), strict=True))
-    is_shared = [
-        all(leaf is column[0] or np.size(leaf) == 0 for leaf in column)
-        for column in columns
-    ]
-    structure = jax.tree.structure(trees[0])
-    shared = [c[0] for c, same in zip(columns, is_shared, strict=True) if same]
-    own = [
-        np.stack([np.asarray(leaf) for leaf in column])
-        for column, same in zip(columns, is_shared, strict=True)
-        if not same
-    ]
-
-    def join(shared: Sequence[Any], own: Sequence[Any]) -> Any:
-        sources = {True: iter(shared), False: iter(own)}
-        return jax.tree.unflatten(structure, [next(sources[s]) for s in is_shared])
-
-    return shared, own, join
 
 
 class Prepared(NamedTuple):
@@ -189,7 +164,7 @@ def prepare(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), like.params
     )
     check_batch(arm.model, data[0][0], one, data[0][1])
-    shared, own, join = _shared_and_own(data)
+    shared, own, join = shared_and_own(data)
     numbers = {
         k: np.repeat(np.array(v, np.float32), each) for k, v in arm.numbers.items()
     }

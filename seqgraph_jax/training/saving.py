@@ -115,7 +115,12 @@ def prepare_saved(
     shapes = jax.tree.leaves(like)
     num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
     checkpoints.make_room(directory, num_bytes)
+    hosts.check_shared(directory)
     resume = load_run(directory, fresh, like, settings)
+    step = int(resume.updates[-1]) if resume else 0
+    hosts.check_alike(
+        str(step), f"the hosts do not see the same checkpoints in {directory}"
+    )
     prepared = prepare(arm, seeds, fresh.width, parts=parts, resume=resume)
     return prepared, settings
 
