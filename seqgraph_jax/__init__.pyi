@@ -65,6 +65,7 @@ from .training import checkpoints as checkpoints
 from .training.apply import apply_seeds as apply_seeds
 from .training.arms import Arm as Arm
 from .training.config import TrainConfig as TrainConfig
+from .training.hosts import connect as connect
 from .training.iterate import iterate_seeds as iterate_seeds
 from .training.lanes import MeshShape as MeshShape
 from .training.loop import TrainState as TrainState

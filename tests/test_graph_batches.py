@@ -20,7 +20,7 @@ from seqgraph_jax.tasks.batches import (
     gather_graphs,
 )
 from seqgraph_jax.tasks.graphs import answers, filled, make_tasks
-from seqgraph_jax.training import iterate
+from seqgraph_jax.training import iterate, stacks
 from seqgraph_jax.training import loop as training
 
 
@@ -65,7 +65,7 @@ def test_arrays_without_entries_are_shared_by_all_runs():
     tasks = [
         {"a": np.arange(2), "b": np.zeros((0, 3)), "c": np.ones(s)} for s in (1, 1)
     ]
-    shared, own, join = iterate._shared_and_own(tasks)
+    shared, own, join = stacks.shared_and_own(tasks)
     assert ([leaf.shape for leaf in shared], len(own)) == ([(0, 3)], 2)
     chex.assert_trees_all_equal(join(shared, [leaf[1] for leaf in own]), tasks[1])
 
@@ -318,7 +318,7 @@ def test_a_network_is_compiled_once_for_all_splits():
 
 def test_what_tasks_share_is_on_the_device_once():
     tasks = make_tasks(DATA, SPLITS, batch_size=4)
-    shared, own, _ = iterate._shared_and_own(tasks)
+    shared, own, _ = stacks.shared_and_own(tasks)
     assert sum(np.size(leaf) for leaf in own) < sum(np.size(leaf) for leaf in shared)
     assert any(np.shape(leaf) == DATA.nodes.shape for leaf in shared)
 

@@ -192,12 +192,12 @@ def test_tasks_that_do_not_fit_the_seeds_are_refused():
 
 def test_what_tasks_share_is_on_a_device_once():
     # The graph copied for every seed.
-    from seqgraph_jax.training.iterate import _shared_and_own
+    from seqgraph_jax.training.stacks import shared_and_own
 
     tasks = TASK.with_splits(
         [sg.random_split(TASK.labels, s, 4, 10, 10) for s in (1, 2)]
     )
-    shared, own, join = _shared_and_own(tasks)
+    shared, own, join = shared_and_own(tasks)
     assert len(own) == 3
     assert len(shared) == len(jax.tree.leaves(TASK)) - 3
     for s, task in enumerate(tasks):

@@ -26,6 +26,7 @@ from experiments.harness.command import UsageError
 from seqgraph_jax.training.ranges import (
     AtLeast,
     Count,
+    FromZero,
     NotNegative,
     bounds_of,
     check_ranges,
@@ -62,6 +63,9 @@ class TrainOptions:
     sweep: Again = ()  # a setting and its values, NAME=1,2,3; may be given again
     vary: tuple[Varied, ...] = VARY  # what seeds differ in; A*B crosses two of these
     tune_seeds: tuple[int, ...] = ()  # seeds to choose settings on (default: 8 others)
+    coordinator: str | None = None  # HOST:PORT of process 0, of several that train
+    num_processes: Count | None = None  # that train together (Slurm, Cloud TPU: found)
+    process_id: FromZero | None = None  # which of them this is, from 0
 
 
 def parse(

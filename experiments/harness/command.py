@@ -77,6 +77,14 @@ def command(
 
     def run(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
+        code = run_to_the_end(argv)
+        if code and "seqgraph_jax.training.hosts" in sys.modules:
+            from seqgraph_jax.training.hosts import end_at_once
+
+            end_at_once(code)
+        return code
+
+    def run_to_the_end(argv: list[str]) -> int:
         try:
             with every_character(sys.stdout):
                 code = main(argv)
@@ -118,11 +126,18 @@ def command(
     return run
 
 
-def set_up(cache: bool) -> None:
-    """`seqgraph_jax.set_up`; raises `UsageError` if JAX has no device."""
-    from seqgraph_jax.training import setup
+def set_up(cache: bool, *processes: Any) -> None:
+    """`seqgraph_jax.connect` and `seqgraph_jax.set_up`.
 
+    Raises `UsageError` for processes that cannot be, and if JAX has no device.
+    """
+    from seqgraph_jax.training import hosts, setup
+
+    if None in processes and {*processes} != {None}:
+        raise UsageError("--coordinator, --num-processes and --process-id go together")
     try:
+        if processes:
+            hosts.connect(*processes)
         setup.set_up(cache=cache)
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -33,21 +33,26 @@ def open_directory(
 ) -> Iterator[Directory]:
     """Make a run directory, or with ``resume`` find the one to go on with.
 
-    It is this process's alone as long as it is open. Raises `UsageError` if the
-    directory holds something else, cannot be written, was made with other settings, or
-    is open in another process.
+    It is this process's, and that of processes that train with it, as long as it is
+    open. Raises `UsageError` if the directory holds something else, cannot be written,
+    was made with other settings, or is open in another process.
     """
     settings = sg.reports.results.json_value(settings)
-    if resume:
-        path = out or _newest_unfinished(experiment)
-        _check_same_settings(path, settings)
-    else:
-        path = out or _new_name(experiment)
-        _make(path, settings)
     with contextlib.ExitStack() as stack:
-        try:
+
+        def claim() -> str:
+            if resume:
+                path = out or _newest_unfinished(experiment)
+                _check_same_settings(path, settings)
+            else:
+                path = out or _new_name(experiment)
+                _make(path, settings)
             stack.enter_context(sg.checkpoints.locked(path))
-        except sg.checkpoints.CheckpointError as error:
+            return str(path)
+
+        try:
+            path = Path(sg.training.hosts.from_first(claim))
+        except (sg.checkpoints.CheckpointError, sg.training.hosts.Refused) as error:
             raise UsageError(str(error)) from error
         yield Directory(path, settings)
 
@@ -75,8 +80,8 @@ def saved_settings(experiment: str, out: Path | None, resume: bool) -> dict[str,
     Raises `UsageError` if a new run's directory is not empty.
     """
     if not resume:
-        if out is not None:
-            check_empty(out)
+        if out is not None and sg.training.hosts.num_processes() == 1:
+            check_empty(out)  # of several processes the first one makes it now
         return {}
     with contextlib.suppress(OSError, ValueError):
         path = out or _newest_unfinished(experiment)

@@ -61,9 +61,10 @@ def experiment(
         prog = f"python -m {module}"
         first = (*choices, "smoke")
         config = cli.parse(default, argv, prog, doc or "", choose, first)
-        commands.set_up(config.run.compilation_cache)
-        usual = seeds(config)
         options = cli.nested(config, TrainOptions)
+        processes = (options.coordinator, options.num_processes, options.process_id)
+        commands.set_up(config.run.compilation_cache, *processes)
+        usual = seeds(config)
         vary = read_vary(options.vary)
         usual = usual[:CROSSED] if vary.cross else usual
         usual = usual[:2] if config.run.smoke else usual
@@ -90,9 +91,13 @@ def experiment(
             settings["vary"] = sorted(options.vary)
         if trials:
             settings |= {"sweep": trials.grid, "tune_seeds": trials.seeds}
+        sg.training.hosts.check_alike(
+            f"{settings} {options.sweep} {options.resume} {options.checkpoint_every}"
+        )
         with open_directory(name, config.run.out, options.resume, settings) as place:
             with writing_to(place):
-                study.start(place.path)
+                if not sg.training.hosts.process():
+                    study.start(place.path)
             setup_s = time.perf_counter() - cli.START
             points: Mapping[str, Any] = {}
             if trials:
@@ -103,6 +108,10 @@ def experiment(
                     study = at_points(study, points, trials)
             every = options.checkpoint_every
             runs = train(study, chosen, choice, place, every, points)
+            alone = not sg.training.hosts.process()
+            sg.training.hosts.part()
+            if not alone:
+                return
             with keeping(place):
                 shown = runs
                 if vary.cross:
@@ -183,7 +192,9 @@ def train(
         writing_to(place),
         sg.training.show_progress(updates, True, line=study.line, **look) as show,
     ):
-        sg.reports.results.write_metrics(metrics, {})
+        first = not sg.training.hosts.process()
+        if first:
+            sg.reports.results.write_metrics(metrics, {})
         for (name, arm), program in zip(
             study.arms.items(), choice.programs, strict=True
         ):
@@ -202,13 +213,13 @@ def train(
                 )
             except sg.checkpoints.CheckpointError as error:
                 raise UsageError(str(error)) from error
-            if prepared.run.metrics:
+            if prepared.run.metrics and first:
                 sg.reports.results.append_metrics(metrics, name, prepared.run, since=0)
             for run in sg.iterate_saved(
                 prepared, where, settings, checkpoint_every, study.keep_steps
             ):
                 show(name, run)
-                if run is not prepared.run:
+                if run is not prepared.run and first:
                     sg.reports.results.append_metrics(metrics, name, run)
             runs[name] = run.on_host()
     return runs

@@ -99,7 +99,8 @@ def try_settings(
             raise UsageError(str(error)) from error
         rows += sg.reports.sweeps.metric_rows(name, sweeps[name])
     with writing_to(place):
-        sg.reports.results.write_rows(place.path / "sweep.jsonl", rows)
+        if not sg.training.hosts.process():
+            sg.reports.results.write_rows(place.path / "sweep.jsonl", rows)
     try:
         return sg.reports.tune(sweeps)
     except ValueError as error:

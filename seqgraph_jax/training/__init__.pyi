@@ -1,10 +1,12 @@
 from . import checkpoints as checkpoints
+from . import hosts as hosts
 from . import memory as memory
 from .apply import apply_seeds as apply_seeds
 from .arms import Arm as Arm
 from .arms import check_arm as check_arm
 from .arms import with_setting as with_setting
 from .config import TrainConfig as TrainConfig
+from .hosts import connect as connect
 from .iterate import iterate_seeds as iterate_seeds
 from .lanes import MeshShape as MeshShape
 from .loop import TrainState as TrainState

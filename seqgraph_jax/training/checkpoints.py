@@ -5,20 +5,18 @@
 Orbax writes aside and renames, so a checkpoint is there whole or not at all, and the
 older ones go only after the newer one is there.
 
-Orbax's v1 interface is used in this module alone; it takes 0.3 s to import.
+Connected processes write one checkpoint: each its rows of what lies under ``state``,
+filled up to shares of one size, and their SHA-256 is taken row by row.
 """
 
 import contextlib
 import errno
 import hashlib
-import io
 import json
-import logging
 import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from seqgraph_jax.training import hosts, orbax_files
+from seqgraph_jax.training.shares import Share, as_bytes
+
+_ROWS = "rows"  # the name under which digests of rows are digested
 _TEMPORARY = "*.orbax-checkpoint-tmp*"
 
 
@@ -112,38 +114,59 @@ def save(
     config: Mapping[str, Any],
     keep: int = 2,
     keep_steps: Collection[int] = (),
+    share: Share | None = None,
 ) -> Path:
     """Write ``directory/step``; keep it, the newest ``keep`` and ``keep_steps``.
 
-    ``config`` holds JSON values. A step that is there already is left as it is.
+    ``config`` holds JSON values. A step that is there already is left as it is. With
+    the ``share`` of one of several processes, which all must call this, leaves under
+    ``state`` are its rows.
     Raises `ValueError` for ``keep`` below 1, and `OSError` if the disk is full or
     cannot be written; the older checkpoints are then untouched.
     """
-    from orbax.checkpoint import v1 as ocp
-
     if keep < 1:
         raise ValueError(f"keep must be 1 or more, not {keep}")
     directory = Path(directory).absolute()
     path = directory / str(step)
-    if path.is_dir():
+    together = share is not None and len(share.counts) > 1
+    if path.is_dir() if not together else hosts.largest(path.is_dir())[0]:
         return path
-    arrays = {name: np.asarray(leaf) for name, leaf in flatten(tree).items()}
-    metadata = {"config": dict(config), "sha256": _digest(arrays, config)}
+    arrays: dict[str, Any] = {
+        name: np.asarray(leaf) for name, leaf in flatten(tree).items()
+    }
+    metadata: dict[str, Any] = {"config": dict(config)}
     make_room(directory, sum(array.nbytes for array in arrays.values()))
+    if share is not None and together:
+        rows = {name: array for name, array in arrays.items() if _by_rows(name)}
+        metadata["rows"] = share.num_rows
+        digests = share.gather(_digests_of_rows(rows))
+        others = {k: a for k, a in arrays.items() if k not in rows}
+        others[_ROWS] = digests  # in place of the rows
+        metadata["sha256"] = _digest(others, config)
+        arrays |= {name: share.spread(array) for name, array in rows.items()}
+    else:
+        metadata["sha256"] = _digest(arrays, config)
     try:
-        with _quiet(), _plain_name(directory) as plain:
-            ocp.save(plain / path.name, arrays, custom_metadata=metadata)
+        orbax_files.write(path, arrays, metadata)
+    except jax.errors.JaxRuntimeError as error:
+        if together:
+            hosts.end_lost()
+        raise _unwritten(path, error) from error
     except Exception as error:  # Orbax and TensorStore raise many kinds
-        shutil.rmtree(path, ignore_errors=True)
-        what = f"checkpoint {path} cannot be written: {_first_line(error)}"
-        raise OSError(what) from error
+        raise _unwritten(path, error) from error
     finally:
-        for leftover in directory.glob(_TEMPORARY):
+        for leftover in directory.glob(_TEMPORARY) if not hosts.process() else ():
             shutil.rmtree(leftover, ignore_errors=True)
-    for old in steps(directory)[:-keep]:
+    for old in steps(directory)[:-keep] if not hosts.process() else ():
         if old not in (step, *keep_steps):
             shutil.rmtree(directory / str(old))
     return path
+
+
+def _unwritten(path: Path, error: Exception) -> OSError:
+    shutil.rmtree(path, ignore_errors=True)
+    why = orbax_files.first_line(error)
+    return OSError(f"checkpoint {path} cannot be written: {why}")
 
 
 @contextlib.contextmanager
@@ -189,8 +212,6 @@ def load(directory: Path | str, step: int | None = None) -> Checkpoint:
 
     Raises `CheckpointError` if there is none or if its content is not what was saved.
     """
-    from orbax.checkpoint import v1 as ocp
-
     directory = Path(directory).absolute()
     found = steps(directory)
     if (step is None and not found) or (step is not None and step not in found):
@@ -199,21 +220,41 @@ def load(directory: Path | str, step: int | None = None) -> Checkpoint:
         raise CheckpointError(f"{directory} holds no {wanted} ({there})")
     step = found[-1] if step is None else step
     path = directory / str(step)
-    with _quiet(), _plain_name(directory) as plain:
-        try:
-            arrays = ocp.load(plain / path.name)
-            metadata = ocp.metadata(plain / path.name).custom_metadata
-            arrays = {name: np.asarray(array) for name, array in arrays.items()}
-            intact = _digest(arrays, metadata["config"]) == metadata["sha256"]
-        except Exception as error:  # Orbax and TensorStore raise many kinds
-            raise CheckpointError(
-                f"checkpoint {path} is damaged: {_first_line(error)}"
-            ) from error
+    try:
+        arrays, metadata = orbax_files.read(path)
+        whole = arrays
+        if "rows" in metadata:
+            rows = {k: a[: metadata["rows"]] for k, a in arrays.items() if _by_rows(k)}
+            arrays |= rows
+            whole = {k: a for k, a in arrays.items() if k not in rows}
+            whole[_ROWS] = _digests_of_rows(rows)
+        intact = _digest(whole, metadata["config"]) == metadata["sha256"]
+    except Exception as error:  # Orbax and TensorStore raise many kinds
+        why = orbax_files.first_line(error)
+        raise CheckpointError(f"checkpoint {path} is damaged: {why}") from error
     if not intact:
         raise CheckpointError(
             f"checkpoint {path} is damaged: its content does not match its SHA-256"
         )
     return Checkpoint(path, step, arrays, metadata["config"])
+
+
+def _by_rows(name: str) -> bool:
+    return name.startswith("state.")
+
+
+def _digests_of_rows(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """A SHA-256 for each row of all arrays, ``[S, 32]``."""
+    names = sorted(arrays)
+    kinds = [f"{n} {arrays[n].dtype} {arrays[n].shape[1:]}" for n in names]
+    start = hashlib.sha256(" ".join(kinds).encode())
+    found = []
+    for row in zip(*(as_bytes(arrays[name]) for name in names), strict=True):
+        digest = start.copy()
+        for part in row:
+            digest.update(part)
+        found.append(np.frombuffer(digest.digest(), np.uint8))
+    return np.array(found)
 
 
 def _digest(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> str:
@@ -223,51 +264,3 @@ def _digest(arrays: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _plain_name(directory: Path) -> Iterator[Path]:
-    """The directory under a name that Orbax takes as it is: its own, or a link's.
-
-    Orbax reads brackets, stars and backslashes in a path as a pattern, and loses what
-    it does not find by it; TensorStore wants names that are UTF-8.
-    """
-    if re.fullmatch(r"[^][*?\\\ud800-\udfff]*", directory.as_posix()):
-        yield directory
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        link = Path(folder) / "checkpoints"
-        link.symlink_to(directory, target_is_directory=True)
-        yield link
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0][:160]
-
-
-def _not_of_orbax(record: logging.LogRecord) -> bool:
-    return "orbax" not in record.getMessage()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what Orbax prints about an error that it raises anyway off the terminal.
-
-    It logs, and its threads print tracebacks for a moment after it has raised. Tasks
-    that failed beside say so when they are collected, which may be later still.
-    """
-    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    with contextlib.redirect_stderr(io.StringIO()):
-        try:
-            yield
-        except Exception:
-            time.sleep(0.5)
-            logging.getLogger("asyncio").addFilter(_not_of_orbax)
-            raise
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)

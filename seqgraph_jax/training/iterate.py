@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from seqgraph_jax.training import loop
+from seqgraph_jax.training import hosts, loop
 from seqgraph_jax.training.arms import Arm, check_vary
 from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.keys import crossed_keys, run_keys, varied_keys
@@ -32,6 +32,8 @@ from seqgraph_jax.training.loop import TrainState, num_params
 from seqgraph_jax.training.metrics import counted, judged_by, records_of
 from seqgraph_jax.training.runs import Parts, Run
 from seqgraph_jax.training.setup import set_up
+from seqgraph_jax.training.shares import share_out
+from seqgraph_jax.training.stacks import shared_and_own
 from seqgraph_jax.training.task import (
     Task,
     check_batch,
@@ -79,32 +81,6 @@ def tasks_of(task: Task | Sequence[Task], num_runs: int) -> Sequence[Task]:
     return tasks
 
 
-def _shared_and_own(trees: Sequence[Any]) -> tuple[list[Any], list[Any], Any]:
-    """Leaves that are one array in all trees, the others stacked, and how they join.
-
-    Empty ones hold nothing that could differ, and no device would take a part of them.
-    Returns ``shared``, ``own [S, ...]``, and ``join(shared, own of a seed) -> tree``.
-    """
-    columns = list(zip(*(jax.tree.leaves(tree) for tree in trees), strict=True))
-    is_shared = [
-        all(leaf is column[0] or np.size(leaf) == 0 for leaf in column)
-        for column in columns
-    ]
-    structure = jax.tree.structure(trees[0])
-    shared = [c[0] for c, same in zip(columns, is_shared, strict=True) if same]
-    own = [
-        np.stack([np.asarray(leaf) for leaf in column])
-        for column, same in zip(columns, is_shared, strict=True)
-        if not same
-    ]
-
-    def join(shared: Sequence[Any], own: Sequence[Any]) -> Any:
-        sources = {True: iter(shared), False: iter(own)}
-        return jax.tree.unflatten(structure, [next(sources[s]) for s in is_shared])
-
-    return shared, own, join
-
-
 class Prepared(NamedTuple):
     """A run so far, its lanes, and the compiled program that advances them."""
 
@@ -149,7 +125,8 @@ def fresh_run(
     records = records_of(first)
     trained = [record.of_training() for record in records.values()]
     check_parts(first, arm.config.batch_size, mesh.batch)
-    width = resolve_width(width, num_runs)
+    width = resolve_width(width, -(-num_runs // hosts.num_processes()))
+    share = share_out(num_runs, width)
     like = abstract_state(arm, num_runs)
     run = Run(
         model=arm.model,
@@ -162,9 +139,12 @@ def fresh_run(
         best_update=np.zeros(num_runs, int),
         num_params=num_params(like.params) // num_runs,
         width=width,
-        num_devices=len(lay_out(num_runs, width, mesh=mesh).devices),
+        num_devices=sum(
+            len(lay_out(n, width, mesh=mesh).devices) for n in share.counts if n
+        ),
         mesh=mesh,
         parts=parts,
+        share=share,
     )
     return run, like
 
@@ -181,27 +161,35 @@ def prepare(
 ) -> Prepared:
     """Draw what a run starts from, or take it from ``resume``, and compile its program.
 
-    ``program`` is one that was compiled for the same arguments (`measure_layout`).
-    Arguments and errors as for `train_seeds`.
+    Of several processes each does so for its own rows. ``program`` is one that was
+    compiled for the same arguments (`measure_layout`). Arguments and errors as for
+    `train_seeds`.
     """
     if resume is not None and resume.metrics and resume.finished:
         return Prepared(resume)
     start = time.perf_counter()
     run, like = fresh_run(arm, seeds, width, parts, mesh)
-    run, num_runs = resume or run, len(run.last_update)
+    hosts.check_alike(
+        f"{arm.model!r} {arm.config} {run.seeds} {run.width} {parts} {mesh}"
+    )
+    share = run.share
+    assert share is not None
+    run = resume or run
     task, config = arm.task, arm.config
-    layout = lay_out(num_runs, run.width, mesh=mesh)
+    layout = lay_out(len(share.rows), run.width, mesh=mesh)
     over = BATCH if mesh.batch > 1 else None
+    each = share.num_rows // arm.num_points
     if isinstance(task, Sequence):
-        data = [(one, loop.eval_batch(one, config)) for one in task] * arm.num_points
+        which = [int(row) % each for row in share.rows]
+        drawn = {k: (task[k], loop.eval_batch(task[k], config)) for k in {*which}}
+        data = [drawn[k] for k in which]
     else:
-        data = [(task, _eval_batch(task, config))] * num_runs
+        data = [(task, _eval_batch(task, config))] * len(share.rows)
     one = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), like.params
     )
     check_batch(arm.model, data[0][0], one, data[0][1])
-    shared, own, join = _shared_and_own(data)
-    each = num_runs // arm.num_points
+    shared, own, join = shared_and_own(data)
     numbers = {
         k: np.repeat(np.array(v, np.float32), each) for k, v in arm.numbers.items()
     }
@@ -225,15 +213,16 @@ def prepare(
     else:
         num_parts = len(parts.values) if parts else 1
         keys = varied_keys(run_keys(run.seeds, parts), arm.vary, num_parts)
+    keys, numbers = share.take((keys, numbers))
     fixed = spread((keys, own, numbers), layout)
     shapes = fixed, spread_shapes(like, layout)
     advance = program or map_seeds(advance_one, shared, shapes, layout, donate=True)
     if resume is None:
         states = map_seeds(init_one, shared, fixed, layout)(fixed)
     else:
-        states = spread(resume.state, layout)
+        states = spread(share.take(resume.state), layout)
     compile_s = run.compile_s + time.perf_counter() - start
-    run = replace(run, lanes=states, layout=layout, compile_s=compile_s)
+    run = replace(run, lanes=states, layout=layout, share=share, compile_s=compile_s)
     return Prepared(run, (fixed, states), advance)
 
 
@@ -246,13 +235,15 @@ def advance_seeds(prepared: Prepared) -> Iterator[Run]:
     run, lanes, advance = prepared
     if advance is None:
         return
-    layout = run.layout
+    layout, share = run.layout, run.share
     assert layout is not None
+    assert share is not None
     while not (run.metrics and run.finished):
         start = time.perf_counter()
         lanes, latest = advance(lanes)
         state = lanes[1]
-        latest, last, best = collect((latest, state.step, state.best.step), layout)
+        mine = collect((latest, state.step, state.best.step), layout)
+        latest, last, best = share.gather(mine)
         run = replace(
             run,
             lanes=state,

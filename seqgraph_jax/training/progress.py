@@ -9,6 +9,7 @@ import rich.progress
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from seqgraph_jax.training import hosts
 from seqgraph_jax.training.runs import Run
 
 
@@ -49,6 +50,8 @@ def show_progress(
     the output goes to a file. ``line``, if given, is printed above the bars each time.
     """
     console = Console(stderr=True)
+    if hosts.process():
+        show = False  # the first one shows all
     if show is None:
         show = console.is_terminal or console.is_jupyter
     with Progress(

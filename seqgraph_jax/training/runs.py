@@ -15,6 +15,7 @@ from seqgraph_jax.training.config import TrainConfig
 from seqgraph_jax.training.lanes import ONE_PART, Layout, MeshShape, collect
 from seqgraph_jax.training.loop import TrainState
 from seqgraph_jax.training.metrics import UPDATES_TO_CONVERGE, Metric, counted
+from seqgraph_jax.training.shares import Share
 
 
 class Parts(NamedTuple):
@@ -33,10 +34,12 @@ class Run:
     names what seeds are judged by. With ``parts`` every seed was trained once for each
     of P parts, and all arrays have S P rows, seed after seed; `over_parts` gives their
     means. ``lanes`` holds the states where ``layout`` says, ``state`` those on the
-    host. ``last_update`` and ``best_update``, ``[S]``, are each seed's last update and
-    that of its best evaluation (0: none), as the device found it. ``final`` holds what
-    was measured after training, ``[S]`` by name. ``width``, ``num_devices`` and
-    ``mesh`` say how the seeds were laid out. Times are in seconds.
+    host; of several processes each has its ``share`` of the lanes, and asks for
+    ``state`` together with the others. ``last_update`` and ``best_update``, ``[S]``,
+    are each seed's last update and that of its best evaluation (0: none), as the device
+    found it. ``final`` holds what was measured after training, ``[S]`` by name.
+    ``width``, ``num_devices`` and ``mesh`` say how the seeds were laid out. Times are
+    in seconds.
     """
 
     model: nn.Module
@@ -49,6 +52,7 @@ class Run:
     best_update: np.ndarray
     lanes: TrainState | None = None
     layout: Layout | None = None  # None: the lanes are rows of the seeds, on the host
+    share: Share | None = None  # of the lanes, where there is a layout
     num_params: int = 0
     width: int = 1
     num_devices: int = 1
@@ -61,8 +65,20 @@ class Run:
     @property
     def state(self) -> TrainState:
         """State of all seeds on the host, leaves ``[S, ...]``."""
-        assert self.lanes is not None
-        return self.lanes if self.layout is None else collect(self.lanes, self.layout)
+        return self._on_host(self.lanes)
+
+    @property
+    def own_state(self) -> Any:
+        """State of this process's seeds on the host."""
+        if self.layout is None:
+            return self.lanes
+        return collect(self.lanes, self.layout)
+
+    def _on_host(self, lanes: Any) -> Any:
+        assert lanes is not None
+        if self.layout is None or self.share is None:
+            return lanes
+        return jax.tree.map(self.share.gather, collect(lanes, self.layout))
 
     def on_host(self) -> "Run":
         """The same run with its state on the host, where it stays readable."""
@@ -71,17 +87,20 @@ class Run:
     def params(self, seed: int | None = None, best: bool = True) -> Any:
         """Parameters of the best evaluation, or the last ones: all, or of one seed.
 
-        Raises `ValueError` for a seed that the run has not.
+        Raises `ValueError` for a seed that the run, or this process, has not.
         """
         assert self.lanes is not None
         params = self.lanes.best.params if best else self.lanes.params
         if seed is None:
-            return params if self.layout is None else collect(params, self.layout)
+            return self._on_host(params)
         if seed not in self.seeds:
             known = ", ".join(map(str, self.seeds))
             raise ValueError(f"the run has no seed {seed}: there are {known}")
         row = self.seeds.index(seed)
-        row = row if self.layout is None else self.layout.places[row]
+        if self.layout is not None and self.share is not None:
+            if row not in self.share.rows[: self.share.own]:
+                raise ValueError(f"seed {seed} is in another process: see `on_host`")
+            row = self.layout.places[row - self.share.rows[0]]
         return jax.tree.map(lambda leaf: np.asarray(leaf[row]), params)
 
     def predict(

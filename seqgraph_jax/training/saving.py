@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from seqgraph_jax.training import checkpoints
+from seqgraph_jax.training import checkpoints, hosts
 from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.checkpoints import CheckpointError
 from seqgraph_jax.training.iterate import (
@@ -48,10 +48,13 @@ def save_run(
 
     Raises `OSError` if it cannot be written; what was saved before is then untouched.
     """
+    share = run.share if run.layout is not None else None
     seconds = {"compile": np.array(run.compile_s), "train": np.array(run.train_s)}
-    tree = {"state": run.state, "metrics": run.metrics, "seconds": seconds}
+    tree = {"state": run.own_state, "metrics": run.metrics, "seconds": seconds}
     step = int(run.updates[-1])
-    checkpoints.save(directory, step, tree, settings, keep_steps=keep_steps)
+    checkpoints.save(
+        directory, step, tree, settings, keep_steps=keep_steps, share=share
+    )
 
 
 def load_run(
@@ -104,14 +107,22 @@ def prepare_saved(
 
     Raises `OSError`, before anything is trained, if the state cannot be saved there.
     """
+    if width == "auto" and checkpoints.steps(directory):
+        width = checkpoints.load(directory).config.get("seed_width", width)
     fresh, like = fresh_run(arm, seeds, width, parts, mesh)
     if settings is None:
         settings = settings_of(fresh, arm)
     settings = json.loads(json.dumps(settings, default=str))
+    hosts.check_alike(json.dumps(settings, sort_keys=True))
     shapes = jax.tree.leaves(like)
     num_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
     checkpoints.make_room(directory, num_bytes)
+    hosts.check_shared(directory)
     resume = load_run(directory, fresh, like, settings)
+    step = int(resume.updates[-1]) if resume else 0
+    hosts.check_alike(
+        str(step), f"the hosts do not see the same checkpoints in {directory}"
+    )
     prepared = prepare(
         arm,
         seeds,
@@ -133,21 +144,26 @@ def iterate_saved(
 ) -> Iterator[Run]:
     """`advance_seeds`, saved on the way; what was saved before is yielded first.
 
-    Raises `Interrupted` after a SIGINT or SIGTERM, once the state is saved.
+    Raises `Interrupted` after a SIGINT or SIGTERM, of several processes to any, once
+    the state is saved.
     """
     if prepared.run.metrics:
         yield prepared.run
     saved_at = time.monotonic()
     with deferred_signals() as received:
         for run in advance_seeds(prepared):
-            due = time.monotonic() - saved_at >= checkpoint_every or run.finished
-            if due or received or int(run.updates[-1]) in keep_steps:
+            late = time.monotonic() - saved_at >= checkpoint_every
+            due, number = hosts.largest(late, *received[:1] or [0])
+            asked = run.finished or int(run.updates[-1]) in keep_steps
+            if due or number or asked:
                 save_run(directory, run, settings, keep_steps)
                 saved_at = time.monotonic()
             yield run
-            if received:
+            [number] = hosts.largest(*received[:1] or [0])
+            if number:
                 save_run(directory, run, settings, keep_steps)
-                raise Interrupted(received[0], directory)
+                hosts.part()
+                raise Interrupted(int(number), directory)
 
 
 def settings_of(fresh: Run, arm: Arm) -> dict[str, Any]:

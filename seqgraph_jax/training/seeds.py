@@ -12,6 +12,7 @@ import optax
 from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.checkpoints import locked
 from seqgraph_jax.training.config import TrainConfig
+from seqgraph_jax.training.hosts import from_first
 from seqgraph_jax.training.iterate import advance_seeds, prepare
 from seqgraph_jax.training.lanes import ONE_PART, MeshShape, Width
 from seqgraph_jax.training.loop import Keys
@@ -113,7 +114,12 @@ def train_arm(
         if directory is None:
             runs = advance_seeds(prepare(arm, seeds, width, parts=parts, mesh=mesh))
         else:
-            stack.enter_context(locked(directory))
+
+            def lock(folder: Path = directory) -> str:
+                stack.enter_context(locked(folder))
+                return ""
+
+            from_first(lock)
             prepared, settings = prepare_saved(
                 arm,
                 seeds,

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from seqgraph_jax.training import hosts
 from seqgraph_jax.training.arms import Arm
 from seqgraph_jax.training.iterate import fresh_run, prepare
 from seqgraph_jax.training.lanes import ONE_PART, MeshShape, Program, resolve_width
@@ -83,7 +84,8 @@ def measure_layout(
     (`resolve_width`) is tried first, the others as long as trials take at most
     ``share`` of the time that training would take: where it may stop early, that of a
     quarter of its updates. What does not fit into memory is left out. A choice is kept
-    in the folder of compiled programs, and nothing is timed again.
+    in the folder of compiled programs, and nothing is timed again. Of several processes
+    all take the plain rule's way.
 
     Raises `ValueError` as `train_seeds` does, and if nothing fits into memory.
 
@@ -96,8 +98,9 @@ def measure_layout(
     set_up()
     none = (None,) * len(arms)
     fresh = [fresh_run(arm, seeds, 1, parts, mesh or ONE_PART)[0] for arm in arms]
-    ways = _ways(arms, len(fresh[0].last_update), width, mesh)
-    if len(ways) == 1:
+    each = -(-len(fresh[0].last_update) // hosts.num_processes())
+    ways = _ways(arms, each, width, mesh)
+    if len(ways) == 1 or hosts.num_processes() > 1:
         return Choice(ways[0], programs=none)
     name = _name(arms, fresh, ways)
     if (kept := _kept(name)) in ways:
