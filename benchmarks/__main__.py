@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from seqgraph_jax.reports.plots import curves, style
 
-NAMES = ("time_to_verdict", "recurrent", "text", "graphs", "large")
+NAMES = ("time_to_verdict", "recurrent", "text", "graphs", "large", "layouts")
 
 
 @style.own_style
