@@ -26,7 +26,7 @@ from seqgraph_jax.data.origins import cache_directory
 from seqgraph_jax.text.corpus import Vocabulary, code_points
 from seqgraph_jax.text.pieces import TextError, find_book
 from seqgraph_jax.training.checkpoints import make_room
-from seqgraph_jax.training.memory import capacity
+from seqgraph_jax.training.memory import capacity, free_in_machine
 
 Place = Literal["auto", "device", "host"]
 Pieces = Callable[[], Iterator[str]]
@@ -127,8 +127,8 @@ class HostTokens:
     def _read(self, positions: np.ndarray) -> np.ndarray:
         """Tokens at rows of positions that follow one another, read from the file.
 
-        Through the mapping its pages would come to lie in this process one after another
-        until all of the text is there, each at the price of several windows.
+        Through the mapping pages of it would come to lie in this process until all of
+        the text is there, each at the price of several windows.
         """
         size, offset = self.tokens.itemsize, self.tokens.offset
         places = (offset + size * positions[:, 0]).tolist()
@@ -184,6 +184,7 @@ def tokens_on_disk(text: Scanned, pieces: Pieces, folder: Path | None) -> np.mem
     with contextlib.suppress(OSError, ValueError, EOFError):  # none, or no array
         tokens: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
         if (tokens.shape, tokens.dtype) == (shape, dtype):
+            _read_ahead(path)
             return tokens
     try:
         make_room(folder, text.num_bytes)
@@ -200,6 +201,17 @@ def tokens_on_disk(text: Scanned, pieces: Pieces, folder: Path | None) -> np.mem
             f"the tokens of the text, {size}, cannot be kept in {folder}: "
             f"{error.strerror}; XDG_CACHE_HOME names another place for caches"
         ) from error
+
+
+def _read_ahead(path: Path) -> None:
+    """Read a file once from end to end, so that the system has what fits of it.
+
+    From a disk, windows anywhere in it take a hundred times as long.
+    """
+    if path.stat().st_size < free_in_machine():
+        with path.open("rb", buffering=0) as file:
+            while file.read(2**24):
+                pass
 
 
 def _encoded(text: Scanned, pieces: Pieces) -> Iterator[np.ndarray]:
