@@ -184,6 +184,7 @@ def test_the_host_takes_the_same_windows(tmp_path, monkeypatch, key):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert calls == [(100,)] * -(-starts.size // 100)
+    (tmp_path / f"{SCANNED.sha256}.npy").unlink()  # it is still mapped
     one, other = host.sample(key, 7), device.sample(key, 7)
     np.testing.assert_array_equal(one.inputs, other.inputs)
 
@@ -221,6 +222,14 @@ def test_tokens_lie_on_the_device_while_they_are_small(monkeypatch):
     assert keeping.choose_place("auto", 99) == "device"
     assert keeping.choose_place("auto", 100) == "host"
     assert keeping.choose_place("device", 100) == "device"
+
+    def no_cpu(backend=None):
+        raise RuntimeError("Unknown backend cpu")
+
+    monkeypatch.setattr(jax, "local_devices", no_cpu)
+    assert keeping.choose_place("device", 100) == "device"
+    with pytest.raises(text.TextError, match="as in cuda,cpu"):
+        keeping.choose_place("host", 100)
 
 
 def test_of_a_long_text_no_more_is_held_out_than_can_be_evaluated(monkeypatch):

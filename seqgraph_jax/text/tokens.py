@@ -2,7 +2,7 @@
 
 A first pass over the text finds its characters and its SHA-256, a second one writes its
 tokens, one or two bytes each, to a file in the user's cache. The file is mapped into
-memory, and windows are taken from it on the host, while the device computes.
+memory, and windows are read from it on the host.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from seqgraph_jax.data.origins import cache_directory
 from seqgraph_jax.text.corpus import Vocabulary, code_points
 from seqgraph_jax.text.pieces import TextError, find_book
 from seqgraph_jax.training.checkpoints import make_room
-from seqgraph_jax.training.memory import capacity
+from seqgraph_jax.training.memory import capacity, free_in_machine
 
 Place = Literal["auto", "device", "host"]
 Pieces = Callable[[], Iterator[str]]
@@ -83,7 +83,7 @@ class HostTokens:
 
     sha256: str
     without: tuple[int, int]  # where the held-out text starts and ends
-    tokens: np.ndarray = field(repr=False, compare=False)
+    tokens: np.memmap = field(repr=False, compare=False)
 
     def __len__(self) -> int:
         start, stop = self.without
@@ -114,23 +114,52 @@ class HostTokens:
         return jnp.asarray(taken(starts))
 
     def _take(self, length: int, starts: Any) -> np.ndarray:
-        positions = np.asarray(starts, np.int64)[..., None] + np.arange(length)
-        positions %= len(self)
-        start, stop = self.without
+        starts = np.asarray(starts, np.int64)
+        first, (start, stop) = starts.reshape(-1) % len(self), self.without
+        positions = (first[:, None] + np.arange(length)) % len(self)
         positions += (positions >= start) * (stop - start)
-        return self.tokens[positions].astype(np.int32)
+        in_one = positions[:, -1] - positions[:, 0] == length - 1
+        windows = np.empty(positions.shape, self.tokens.dtype)
+        windows[in_one] = self._read(positions[in_one])
+        windows[~in_one] = self.tokens[positions[~in_one]]
+        return windows.reshape(*starts.shape, length).astype(np.int32)
+
+    def _read(self, positions: np.ndarray) -> np.ndarray:
+        """Tokens at rows of positions that follow one another, read from the file.
+
+        Through the mapping pages of it would come to lie in this process until all of
+        the text is there, each at the price of several windows.
+        """
+        size, offset = self.tokens.itemsize, self.tokens.offset
+        places = (offset + size * positions[:, 0]).tolist()
+        try:
+            with open(str(self.tokens.filename), "rb") as file:
+                number, count = file.fileno(), size * positions.shape[1]
+                read = b"".join([os.pread(number, count, at) for at in places])
+        except (OSError, AttributeError):  # its name is gone; not a POSIX system
+            return np.asarray(self.tokens[positions])
+        return np.frombuffer(read, self.tokens.dtype).reshape(positions.shape)
 
 
 def choose_place(place: Place, num_bytes: int) -> Literal["device", "host"]:
     """Where tokens lie: on the device while all its copies take less than a quarter.
 
-    Each local device has a copy; those of a CPU share the machine's memory.
+    Each local device has a copy; those of a CPU share the machine's memory. Raises
+    `TextError` if they lie on the host and JAX may not use it.
     """
-    if place != "auto":
-        return place
-    devices = jax.local_devices()
-    copies = len(devices) if devices[0].platform == "cpu" else 1
-    return "device" if 4 * copies * num_bytes < capacity(devices[0]) else "host"
+    if place == "auto":
+        devices = jax.local_devices()
+        copies = len(devices) if devices[0].platform == "cpu" else 1
+        place = "device" if 4 * copies * num_bytes < capacity(devices[0]) else "host"
+    if place == "host":
+        try:
+            jax.local_devices(backend="cpu")
+        except RuntimeError as error:
+            raise TextError(
+                "tokens on the host need JAX's CPU beside its accelerator: name it in "
+                "JAX_PLATFORMS, too, as in cuda,cpu"
+            ) from error
+    return place
 
 
 def tokens_in_memory(text: Scanned, pieces: Pieces) -> np.ndarray:
@@ -143,7 +172,7 @@ def tokens_in_memory(text: Scanned, pieces: Pieces) -> np.ndarray:
     return tokens
 
 
-def tokens_on_disk(text: Scanned, pieces: Pieces, folder: Path | None) -> np.ndarray:
+def tokens_on_disk(text: Scanned, pieces: Pieces, folder: Path | None) -> np.memmap:
     """The same, mapped from a file in ``folder``, without one in the user's cache.
 
     A file of that text that is there already is taken. It is written under another
@@ -153,8 +182,9 @@ def tokens_on_disk(text: Scanned, pieces: Pieces, folder: Path | None) -> np.nda
     path = folder / f"{text.sha256}.npy"
     shape, dtype = (text.length,), np.dtype(text.vocabulary.dtype)
     with contextlib.suppress(OSError, ValueError, EOFError):  # none, or no array
-        tokens: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        tokens: np.memmap = np.load(path, mmap_mode="r", allow_pickle=False)
         if (tokens.shape, tokens.dtype) == (shape, dtype):
+            _read_ahead(path)
             return tokens
     try:
         make_room(folder, text.num_bytes)
@@ -171,6 +201,17 @@ def tokens_on_disk(text: Scanned, pieces: Pieces, folder: Path | None) -> np.nda
             f"the tokens of the text, {size}, cannot be kept in {folder}: "
             f"{error.strerror}; XDG_CACHE_HOME names another place for caches"
         ) from error
+
+
+def _read_ahead(path: Path) -> None:
+    """Read a file once from end to end, so that the system has what fits of it.
+
+    From a disk, windows anywhere in it take a hundred times as long.
+    """
+    if path.stat().st_size < free_in_machine():
+        with path.open("rb", buffering=0) as file:
+            while file.read(2**24):
+                pass
 
 
 def _encoded(text: Scanned, pieces: Pieces) -> Iterator[np.ndarray]:

@@ -242,10 +242,13 @@ def _held_out(length: int, book: slice, window: int, holdout: float) -> slice:
 def _on_device(
     tokens: np.ndarray, part: slice, num_symbols: int, window: int, stateful: bool
 ) -> TextTask | FollowingText:
-    trained = np.concatenate([tokens[: part.start], tokens[part.stop :]])
+    """The task of new tokens, in whose place those that are trained on come to lie."""
+    held_out = jnp.asarray(tokens[part].copy())
+    num_trained = len(tokens) - len(held_out)
+    tokens[part.start : num_trained] = tokens[part.stop :]
     task = TextTask(
-        tokens=jnp.asarray(trained),
-        held_out=jnp.asarray(tokens[part]),
+        tokens=jnp.asarray(tokens[:num_trained]),
+        held_out=held_out,
         num_symbols=num_symbols,
         window=window,
     )
