@@ -32,6 +32,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from seqgraph_jax.training.setup import set_up
+
 #: Seconds without a sign of life after which a process counts as lost.
 HEARTBEAT = 30
 LOST = (
@@ -108,7 +110,10 @@ def _in_cluster() -> bool:
 
 def connected() -> bool:
     """Whether this process is one of several."""
-    return jax.distributed.is_initialized() and jax.process_count() > 1
+    if not jax.distributed.is_initialized():
+        return False
+    set_up()  # before JAX starts, which it does to count
+    return jax.process_count() > 1
 
 
 def num_processes() -> int:
