@@ -25,7 +25,13 @@ import tyro
 import seqgraph_jax as sg
 from experiments.__main__ import experiments
 from experiments.harness.cli import parse
-from experiments.harness.command import UsageError, command, print_table, without_place
+from experiments.harness.command import (
+    PROCESSES,
+    UsageError,
+    command,
+    print_table,
+    without_place,
+)
 
 MODULE = "experiments.reproduce"
 
@@ -83,7 +89,7 @@ def run(argv: Sequence[str]) -> int:
     before = read(config.run)
     here = config.run.resolve()
     out = config.out or here.with_name(f"{here.name}-again")
-    words = [*without_place(before["argv"]), "--out", str(out)]
+    words = [*without_place(before["argv"], *PROCESSES), "--out", str(out)]
     name = f"experiments.{before['experiment']}"
     print(f"Again: {shlex.join(['python', '-m', name, *words])}", flush=True)
     code = importlib.import_module(name).main(words)

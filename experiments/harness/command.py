@@ -28,6 +28,10 @@ MAKE_SMALLER = (
 )
 
 
+#: Flags that say which of several processes this is.
+PROCESSES = ("--coordinator", "--num-processes", "--process-id")
+
+
 class UsageError(ValueError):
     """Something that the user can put right; the message is one sentence."""
 
@@ -39,20 +43,21 @@ def command_line(module: str, argv: Sequence[str]) -> str:
     return shlex.join([python, "-m", module, *argv])
 
 
-def without_place(argv: Sequence[str]) -> list[str]:
-    """The flags without --resume and --out.
+def without_place(argv: Sequence[str], *more: str) -> list[str]:
+    """The flags without --resume, --out, and more that take a value.
 
     >>> without_place(["--size", "3", "--out", "here", "--resume"])
+    ['--size', '3']
+    >>> without_place(["--process-id=1", "--size", "3"], *PROCESSES)
     ['--size', '3']
     """
     words, skip = [], False
     for word in argv:
-        if not skip and word != "--resume" and not word.startswith("--out="):
-            skip = word == "--out"
-            if not skip:
-                words.append(word)
-        else:
-            skip = False
+        flag, equals, _ = word.partition("=")
+        left_out = flag.replace("_", "-") in ("--out", *more)
+        if not (skip or left_out or word == "--resume"):
+            words.append(word)
+        skip = left_out and not equals and not skip
     return words
 
 

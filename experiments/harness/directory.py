@@ -52,7 +52,7 @@ def open_directory(
 
         try:
             path = Path(sg.training.hosts.from_first(claim))
-        except (sg.checkpoints.CheckpointError, sg.training.hosts.Refused) as error:
+        except sg.checkpoints.CheckpointError as error:
             raise UsageError(str(error)) from error
         yield Directory(path, settings)
 

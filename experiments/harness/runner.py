@@ -134,7 +134,17 @@ def experiment(
                 command = commands.command_line(module, argv)
                 publish(place, study.title, question, command, report, record)
 
-    return commands.command(module, main)
+    def told(argv: Sequence[str]) -> None:
+        try:
+            main(argv)
+        except UsageError:
+            raise
+        except ValueError as error:
+            if isinstance(error, sg.training.hosts.Refused):
+                raise UsageError(str(error)) from error
+            raise
+
+    return commands.command(module, told)
 
 
 def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:

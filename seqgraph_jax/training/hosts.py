@@ -15,6 +15,7 @@ import ctypes
 import hashlib
 import importlib.util
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -28,6 +29,10 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from seqgraph_jax.training.setup import set_up
 
 #: Seconds without a sign of life after which a process counts as lost.
 HEARTBEAT = 30
@@ -42,7 +47,10 @@ _ending = threading.Lock()
 
 
 class Refused(ValueError):
-    """What process 0 refused, on the others; the message is its sentence."""
+    """Processes that do not fit one another, or what process 0 refused, on the others.
+
+    The message is one sentence.
+    """
 
 
 def connect(
@@ -102,7 +110,10 @@ def _in_cluster() -> bool:
 
 def connected() -> bool:
     """Whether this process is one of several."""
-    return jax.distributed.is_initialized() and jax.process_count() > 1
+    if not jax.distributed.is_initialized():
+        return False
+    set_up()  # before JAX starts, which it does to count
+    return jax.process_count() > 1
 
 
 def num_processes() -> int:
@@ -143,15 +154,20 @@ def _meet() -> None:
     """Exchange something for the first time: Gloo prints then, on standard output."""
     each = [len(jax.local_devices(p)) for p in range(jax.process_count())]
     if len(set(each)) > 1:
-        raise ValueError(
+        part()
+        raise Refused(
             f"the processes have different numbers of devices, {each}: on CPUs set "
             "JAX_NUM_CPU_DEVICES to the same on all"
         )
+    devices = np.array(jax.devices()).reshape(len(each), -1)
+    mesh = Mesh(devices, ("processes", "local_devices"))
+    rows, same = (NamedSharding(mesh, P(name)) for name in ("processes", None))
+    zeros = jax.make_array_from_process_local_data(rows, np.zeros((1, 1), np.uint8))
     sys.stdout.flush()
     out = os.dup(1)
     os.dup2(2, 1)
-    try:
-        multihost_utils.process_allgather(np.zeros(1))
+    try:  # what `process_allgather` does, which does not wait for all devices
+        jax.block_until_ready(jax.jit(lambda x: x, out_shardings=same)(zeros))
     finally:
         if os.name == "posix":
             ctypes.CDLL(None).fflush(None)
@@ -188,16 +204,20 @@ def from_first(make: Callable[[], str]) -> str:
 
 
 def check_alike(what: str, otherwise: str = OTHER_SETTINGS) -> None:
-    """Raise `ValueError`, on every process, unless all give the same text."""
+    """Raise `Refused`, on every process, unless all give the same text.
+
+    Where in memory something lies does not count.
+    """
+    what = re.sub(r" at 0x[0-9a-f]+", "", what)
     digest = hashlib.sha256(what.encode()).digest()
     digests = exchange(np.frombuffer(digest, np.uint8))
     if (digests != digests[0]).any():
         part()
-        raise ValueError(otherwise)
+        raise Refused(otherwise)
 
 
 def check_shared(directory: Path) -> None:
-    """Raise `ValueError`, on every process, unless a directory is the same on all."""
+    """Raise `Refused`, on every process, unless a directory is the same on all."""
     with contextlib.ExitStack() as stack:
 
         def mark() -> str:

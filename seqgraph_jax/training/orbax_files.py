@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from seqgraph_jax.training.hosts import connected
+from seqgraph_jax.training.setup import set_up
 
 
 def write(path: Path, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
@@ -45,6 +46,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], Any]:
 @contextlib.contextmanager
 def _processes(ocp: Any, together: bool) -> Iterator[None]:
     """Whether Orbax waits for the other processes, if JAX knows of any."""
+    set_up()  # before Orbax starts JAX
     if together or jax.process_count() == 1:
         yield
         return
