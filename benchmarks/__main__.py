@@ -2,10 +2,11 @@
 
     pip install torch==2.13.0 torch_geometric && python -m benchmarks --out OUT
 
-An hour or so on two CPU cores, with nothing else running on them. Numbers are written
+An hour or so on two CPU cores, with nothing else running on them; data sets are found or
+downloaded as in the experiments. Numbers are written
 to ``OUT/NAME.json`` as soon as they are there, with the machine they are of, and
 ``OUT/benchmarks.png`` shows every arm's time divided by ours. A peer that is not
-installed is named and left out. Flags of one benchmark are had by running it alone:
+installed is named and left out, and what fails does not keep the others from running. Flags of one benchmark are had by running it alone:
 ``python -m benchmarks.recurrent --help``.
 """
 
@@ -68,11 +69,13 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     flags = ["--device", options.device]
     flags += ["--rounds", str(options.rounds)] if options.rounds else []
+    failed: list[str] = []
     for name in options.only:
         print(f"== {name}", flush=True)
         path = options.out / f"{name}.json"
         command = [sys.executable, "-m", f"benchmarks.{name}", "--json", str(path)]
-        subprocess.run([*command, *flags], check=True)
+        if subprocess.run([*command, *flags], check=False).returncode:
+            failed.append(name)
     found: dict[str, Any] = {}
     for name in NAMES:
         path = options.out / f"{name}.json"
@@ -80,8 +83,11 @@ def main() -> None:
             record = json.loads(path.read_text(encoding="utf-8"))
             found |= record["tables"]
             print(f"{name}: {', '.join(map(str, record['machine'].values()))}")
-    picture(found, options.out / "benchmarks.png")
-    print(f"Picture: {options.out / 'benchmarks.png'}")
+    if found:
+        picture(found, options.out / "benchmarks.png")
+        print(f"Picture: {options.out / 'benchmarks.png'}")
+    if failed:
+        sys.exit(f"{', '.join(failed)} did not come to an end: see above")
 
 
 if __name__ == "__main__":

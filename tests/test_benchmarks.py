@@ -1,6 +1,7 @@
 """What benchmarks say of times, and that they run where no peer is installed."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -36,11 +37,23 @@ def test_all_are_drawn_in_one_picture(tmp_path, monkeypatch, capsys):
     turns.write_tables(tmp_path / "text.json", tables)
     assert json.loads((tmp_path / "text.json").read_text())["machine"]["cores"] > 0
     ran = []
-    monkeypatch.setattr("subprocess.run", lambda command, check: ran.append(command))
+
+    def run(command, check):
+        ran.append(command)
+        return subprocess.CompletedProcess(command, int(command[2].endswith("large")))
+
+    monkeypatch.setattr("subprocess.run", run)
     monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path), "--only", "text"])
     everything.main()
     assert [command[2] for command in ran] == ["benchmarks.text"]
     assert (tmp_path / "benchmarks.png").stat().st_size > 10_000
+    assert "Picture:" in capsys.readouterr().out
+    monkeypatch.setattr(
+        sys, "argv", ["x", "--out", str(tmp_path), "--only", "large", "text"]
+    )
+    with pytest.raises(SystemExit, match="large did not come to an end"):
+        everything.main()  # the others were run, and are drawn
+    assert [command[2] for command in ran[1:]] == ["benchmarks.large", "benchmarks.text"]
     assert "Picture:" in capsys.readouterr().out
 
 
