@@ -2,12 +2,12 @@
 
     pip install torch==2.13.0 torch_geometric && python -m benchmarks --out OUT
 
-An hour or so on two CPU cores, with nothing else running on them; data sets are found or
-downloaded as in the experiments. Numbers are written
-to ``OUT/NAME.json`` as soon as they are there, with the machine they are of, and
-``OUT/benchmarks.png`` shows every arm's time divided by ours. A peer that is not
-installed is named and left out, and what fails does not keep the others from running. Flags of one benchmark are had by running it alone:
-``python -m benchmarks.recurrent --help``.
+Three quarters of an hour on two CPU cores, with nothing else running on them; data sets
+are found or downloaded as in the experiments. Numbers are written to ``OUT/NAME.json``
+as soon as they are there, with the machine they are of, and ``OUT/benchmarks.png``
+shows every arm's time divided by ours. A peer that is not installed is named and left
+out, and what fails does not keep the others from running. Flags of one benchmark are
+had by running it alone: ``python -m benchmarks.recurrent --help``.
 """
 
 import argparse
@@ -27,12 +27,24 @@ NAMES = ("time_to_verdict", "recurrent", "text", "graphs", "large", "layouts")
 @style.own_style
 def picture(found: dict[str, dict[str, Any]], path: Path) -> None:
     """Every arm's time divided by ours: a panel for each table, a row for each arm."""
-    heights = [sum("ratio" in arm for arm in arms.values()) for arms in found.values()]
-    figure = Figure(figsize=(9, 1 + 0.5 * sum(heights)), layout="constrained")
-    grid = figure.subplots(
-        len(found), 1, sharex=True, squeeze=False, height_ratios=heights
+    tables = list(found.items())
+    half = -(-len(tables) // 2)
+    columns = [tables[:half], tables[half:]] if len(tables) > 3 else [tables]
+    heights = [[sum("ratio" in a for a in t.values()) for _, t in c] for c in columns]
+    tallest = max(map(sum, heights))
+    size = (9 * len(columns), 1 + 0.3 * tallest + 0.35 * half)
+    figure = Figure(figsize=size, layout="constrained")
+    parts = figure.subfigures(1, len(columns), squeeze=False)[0]
+    for part, column, rows in zip(parts, columns, heights, strict=True):
+        _draw(part, column, rows)
+    curves.write_png(figure, path)
+
+
+def _draw(part: Any, tables: list[tuple[str, Any]], heights: list[int]) -> None:
+    grid = part.subplots(
+        len(tables), 1, sharex=True, squeeze=False, height_ratios=heights
     )
-    for axes, (title, arms) in zip(grid[:, 0], found.items(), strict=True):
+    for axes, (title, arms) in zip(grid[:, 0], tables, strict=True):
         rows = {name: arm for name, arm in arms.items() if "ratio" in arm}
         for row, arm in enumerate(rows.values()):
             low, high = arm["ratios"]
@@ -40,21 +52,32 @@ def picture(found: dict[str, dict[str, Any]], path: Path) -> None:
             colour = curves.COLOURS[0 if ours else 1]
             axes.plot([low, high], [row, row], color=colour, lw=2, alpha=0.5)
             axes.plot(arm["ratio"], row, "o", color=colour)
-            text = (
-                f"  {arm['ms'] / 1e3:.3g} s"
-                if arm["ms"] > 1e3
-                else (f"  {arm['ms']:.3g} ms")
+            seconds = arm["ms"] / 1e3
+            axes.annotate(
+                f"  {words(seconds)}", (high, row), va="center", fontsize="small"
             )
-            axes.annotate(text, (high, row), va="center", fontsize="small")
         axes.axvline(1, color="#444444", ls=":", lw=1)
         axes.set_yticks(range(len(rows)), [style.drawn(name) for name in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_title(title, fontsize="medium", loc="left")
         axes.margins(x=0.15)
         curves.finish_axes(axes, "", "")
-    grid[-1, 0].set_xlabel("time divided by ours, median and range over rounds")
-    curves.write_png(figure, path)
+    grid[-1, 0].set_xlabel(
+        "time divided by that of each last row, median and range over rounds"
+    )
+
+
+def words(seconds: float) -> str:
+    """A time in words.
+
+    >>> words(1234.5), words(1.5), words(0.00123)
+    ('1,234 s', '1.5 s', '1.23 ms')
+    """
+    if seconds >= 1000:
+        return f"{seconds:,.0f} s"
+    return f"{seconds:.3g} s" if seconds > 1 else f"{1e3 * seconds:.3g} ms"
 
 
 def main() -> None:

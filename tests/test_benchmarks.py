@@ -53,7 +53,10 @@ def test_all_are_drawn_in_one_picture(tmp_path, monkeypatch, capsys):
     )
     with pytest.raises(SystemExit, match="large did not come to an end"):
         everything.main()  # the others were run, and are drawn
-    assert [command[2] for command in ran[1:]] == ["benchmarks.large", "benchmarks.text"]
+    assert [command[2] for command in ran[1:]] == [
+        "benchmarks.large",
+        "benchmarks.text",
+    ]
     assert "Picture:" in capsys.readouterr().out
 
 
