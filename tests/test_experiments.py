@@ -101,7 +101,7 @@ def test_other_tasks_and_the_other_cells(tmp_path, task):
     # Those that no command of README names.
     cells = ["gru-reset-after", "peephole-diagonal"]
     if task == "palindrome":
-        cells = ["lstm", "bigru"]
+        cells = ["rnn", "bilstm"]
     out = tmp_path / "run"
     argv = [*SMOKE, "--task", task, "--length", "4", "--cells", *cells]
     assert run(*argv, "--num-seeds", "3", "--seed-width", "2", "--out", out) == 0

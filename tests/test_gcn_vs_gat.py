@@ -26,7 +26,6 @@ def run(*argv):
     return gcn_vs_gat.main([str(word) for word in argv])
 
 
-@pytest.mark.smoke
 def test_smoke_run_writes_what_it_promises():
     out, printed = smoke_run("gcn_vs_gat")
     assert printed.count("Verdict: ") == 3

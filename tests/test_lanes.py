@@ -78,7 +78,7 @@ def test_bits_of_a_seed_do_not_depend_on_devices_lanes_or_neighbours(kind):
 
 
 def test_bits_in_groups_of_two():
-    # Of a network without edges `test_seeds` says the same.
+    # Of attention, whose patterns lie side by side in one matrix there.
     two = trained(KINDS["gat"], [4, 5, 6], 2, 2)
     for devices, company in ((2, [6]), (4, [9, 6, 1])):
         assert_same_bits(trained(KINDS["gat"], company, devices, 2)[6], two[6])
@@ -155,7 +155,8 @@ def in_parts(arm, seeds, devices, mesh):
 
 def test_a_parted_batch_is_the_same_batch():
     # A part that both devices take; gradients that are summed, not averaged.
-    arm = KINDS["text"]._replace(config=replace(QUICK, batch_size=6))
+    model = sg.CharLM("rnn", 3, 4, num_layers=2)
+    arm = Arm(model, TEXT, replace(QUICK, batch_size=6))
     whole, one = in_parts(arm, [4, 5], 2, sg.MeshShape())
     halves, two = in_parts(arm, [4, 5], 2, TWO_PARTS)
     assert (whole.num_devices, halves.num_devices) == (2, 2)

@@ -36,19 +36,6 @@ def test_many_seeds_equal_single_runs():
         chex.assert_trees_all_close(row(run, seed), (metrics, state), atol=1e-5)
 
 
-@pytest.mark.usefixtures("optimized")
-def test_a_seed_has_the_same_bits_in_any_company():
-    # In groups of two; `test_lanes` has seeds one by one, and networks of every kind.
-    # Other neighbours, another lane, an idle device or more of them at work.
-    runs = [
-        sg.train_seeds(MODEL, TASK, CONFIG, seeds, width=2)
-        for seeds in ([5], [9, 5], [1, 2, 5, 8, 9])
-    ]
-    assert [runs[0].num_devices, runs[-1].num_devices] == [2, 3]
-    for run in runs[1:]:
-        assert_same_bits(row(run, 5), row(runs[0], 5))
-
-
 def test_seeds_differ_from_each_other():
     run = sg.train_seeds(MODEL, TASK, CONFIG, [0, 1, 500])
     assert len(set(run.metrics["loss"][:, -1].tolist())) == 3

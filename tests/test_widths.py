@@ -128,7 +128,6 @@ def test_what_is_given_is_not_measured(clock):
         measure_layout([sg.Arm(GCN, NODES, LONG)], [0], width=1, mesh=mesh)
 
 
-@pytest.mark.usefixtures("optimized")
 def test_a_program_that_was_timed_trains_as_any_other(monkeypatch):
     # Lanes of the trial that are left in it; the program of another way.
     monkeypatch.setattr(widths, "_file", lambda: None)  # nothing is kept

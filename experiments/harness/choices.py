@@ -59,7 +59,7 @@ def choose_layout(
     except ValueError as error:
         raise UsageError(str(error)) from error
     if choice.words:
-        print_line(f"An evaluation takes {choice.words}: the least is taken.")
+        print_line(f"An evaluation period takes {choice.words}: the least is taken.")
     return choice
 
 
