@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from seqgraph_jax.data import datasets
 from seqgraph_jax.text.pieces import (
     PIECE,
     TextError,
@@ -163,6 +162,8 @@ def corpus_pieces(
         return pieces_of("\n\n".join(topics[topic] for topic in sorted(topics)))
     path = Path(name)
     if name == "grimm" and not path.exists():
+        from seqgraph_jax.data import datasets  # 0.2 s, which sampling does without
+
         try:
             path = datasets.find("grimm")
         except datasets.DataError as error:
