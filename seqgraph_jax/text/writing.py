@@ -56,15 +56,20 @@ def write(
     extend_all = jax.jit(jax.vmap(extend, in_axes=(0, 0, None, None)))
     num_seeds, given_length = len(loaded.seeds), prompt.shape[-1]
     total = given_length + length
-    state = sampling.start(model, key, num, len(vocabulary))
-    state = jax.tree.map(
-        lambda leaf: jnp.broadcast_to(leaf[None], (num_seeds, *leaf.shape)), state
-    )
+
+    @jax.jit  # one small program, where each operation alone would be one
+    def begin(key: jax.Array) -> Any:
+        state = sampling.start(model, key, num, len(vocabulary))
+        return jax.tree.map(
+            lambda leaf: jnp.broadcast_to(leaf[None], (num_seeds, *leaf.shape)), state
+        )
+
+    state = begin(key)
     given = np.full((num, -(-total // chunk) * chunk), -1, np.int32)
     given[:, :given_length] = prompt
     for first in range(0, total, chunk):
-        piece = jnp.asarray(given[:, first : first + chunk])
-        state, tokens = extend_all(params, state, piece, jnp.float32(tau))
+        piece = given[:, first : first + chunk]
+        state, tokens = extend_all(params, state, piece, np.float32(tau))
         rows = np.asarray(tokens)[..., : total - first]  # [S, num, <= chunk]
         yield [[vocabulary.decode(text) for text in row] for row in rows]
 
