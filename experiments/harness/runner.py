@@ -19,10 +19,11 @@ from experiments.harness.directory import (
     saved_settings,
     writing_to,
 )
-from experiments.harness.study import Study, Trained
+from experiments.harness.study import Report, Study, Trained
 from experiments.harness.tuning import at_points, plan_trials, try_settings, with_tuning
 from experiments.harness.vary import (
     CROSSED,
+    Vary,
     read_vary,
     varied,
     with_variance,
@@ -100,6 +101,7 @@ def experiment(
                     study.start(place.path)
             setup_s = time.perf_counter() - cli.START
             points: Mapping[str, Any] = {}
+            tuned: sg.reports.Tuned | None = None
             if trials:
                 with keeping(place):
                     mesh = choice.way.mesh
@@ -117,11 +119,7 @@ def experiment(
                 if vary.cross:
                     shown = {name: run.diagonal() for name, run in runs.items()}
                 trained = Trained(chosen, shown, place.path, config.run.smoke)
-                report = with_varied(study.report(trained), vary, chosen)
-                if vary.cross:
-                    report = with_variance(report, runs, vary)
-                if trials:
-                    report = with_tuning(report, tuned)
+                report = _judged(study, trained, runs, vary, tuned)
                 record = sg.reports.results.results_record(
                     name,
                     place.settings,
@@ -145,6 +143,20 @@ def experiment(
             raise
 
     return commands.command(module, told)
+
+
+def _judged(
+    study: Study,
+    trained: Trained,
+    runs: "Mapping[str, sg.Run]",
+    vary: Vary,
+    tuned: "sg.reports.Tuned | None",
+) -> Report:
+    """The study's report, with what was varied, crossed and tuned; ``runs`` are all."""
+    report = with_varied(study.report(trained), vary, trained.seeds)
+    if vary.cross:
+        report = with_variance(report, runs, vary)
+    return with_tuning(report, tuned) if tuned else report
 
 
 def _timing(setup_s: float, runs: "Mapping[str, sg.Run]") -> dict[str, float]:
